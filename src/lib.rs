@@ -1,0 +1,21 @@
+//! Sandbox containers for any program, on the machine it runs on.
+#![deny(unsafe_op_in_unsafe_fn)]
+#![warn(missing_docs)]
+
+pub mod call;
+pub mod error;
+
+mod backend;
+#[allow(unsafe_code)]
+pub mod capi;
+mod config;
+mod http;
+mod locks;
+mod ports;
+mod readiness;
+mod request;
+mod runtime;
+mod sandbox;
+
+pub use call::{Call, Progress, PullProgress};
+pub use error::{Code, Error, Phase, Result};

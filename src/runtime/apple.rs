@@ -1,0 +1,1 @@
+//! Apple's `container`, driven through its command line.

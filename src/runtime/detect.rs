@@ -1,0 +1,1 @@
+//! Which runtime is there, and by which endpoint it is reached.
