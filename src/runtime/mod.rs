@@ -16,6 +16,7 @@ pub(crate) mod apple;
 pub(crate) mod command;
 pub(crate) mod detect;
 pub(crate) mod engine;
+pub(crate) mod text;
 
 /// Which runtime it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

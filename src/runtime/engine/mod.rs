@@ -1,1 +1,3 @@
 //! The Docker Engine API, as Docker and Podman speak it.
+
+mod wire;
