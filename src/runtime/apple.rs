@@ -6,6 +6,8 @@
 //! wordings are those of its sources, replayed by `tests/apple/container`.
 
 mod arguments;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::path::PathBuf;
