@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use self::wire::Why;
 use super::command::{self, Output};
+use super::text::clean;
 use super::{About, Container, ContainerSpec, Kind, Made, NetworkLock, Refusal, Runtime, Watch, Which};
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
@@ -25,8 +26,6 @@ const PROBE: Duration = Duration::from_secs(5);
 const PULL: Duration = Duration::from_secs(3600);
 const ONE: usize = 1 << 20;
 const LIST: usize = 64 << 20;
-/// How much of what the tool says goes into an error.
-const SAID: usize = 1000;
 
 /// The label by which this library knows its own containers.
 const OURS: &str = "dev.sandport.id";
@@ -73,8 +72,7 @@ fn failure(subcommand: &str, output: &Output) -> (Why, Error) {
     let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
     let text = String::from_utf8_lossy(said);
     let why = wire::why(&text);
-    let shown: String = text.trim().chars().take(SAID).flat_map(shown).collect();
-    let message = format!("container {subcommand} failed: {shown}");
+    let message = format!("container {subcommand} failed: {}", clean(&text));
     let error = match why {
         Why::Down => down(),
         Why::NameInUse => Error::new(Code::NameConflict, message),
@@ -83,16 +81,6 @@ fn failure(subcommand: &str, output: &Output) -> (Why, Error) {
         Why::PortInUse | Why::Other => Error::new(Code::RuntimeFailed, message).with_detail("exit_code", output.status),
     };
     (why, error.on_runtime(Kind::Apple.word()))
-}
-
-/// One character of what a tool printed, harmless to a terminal.
-fn shown(character: char) -> Box<dyn Iterator<Item = char>> {
-    let bidi = matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    if character.is_control() || bidi {
-        Box::new(character.escape_default())
-    } else {
-        Box::new(std::iter::once(character))
-    }
 }
 
 fn down() -> Error {

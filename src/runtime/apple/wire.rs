@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 
 use crate::error::{Code, Error, Result};
+use crate::runtime::text::unix_seconds;
 use crate::runtime::{Container, Published, State};
 
 /// Why a command failed, by what it printed.
@@ -184,24 +185,6 @@ fn address(status: &Address) -> Option<IpAddr> {
     status.ipv4_address.as_deref()?.split('/').next()?.parse().ok()
 }
 
-/// Unix seconds of `2026-07-12T20:25:15Z`, fractions allowed.
-fn unix_seconds(text: &str) -> Option<f64> {
-    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
-    let mut date = date.splitn(3, '-').map(str::parse::<i64>);
-    let (year, month, day) = (date.next()?.ok()?, date.next()?.ok()?, date.next()?.ok()?);
-    let mut time = time.splitn(3, ':');
-    let (hour, minute) = (time.next()?.parse::<i64>().ok()?, time.next()?.parse::<i64>().ok()?);
-    let second: f64 = time.next()?.parse().ok()?;
-    if !(1970..10_000).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    // Days since 1970 by the civil calendar: years begin in March, so that the leap day is a year's last.
-    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
-    let leaps = year / 4 - year / 100 + year / 400;
-    let days = year * 365 + leaps + (month * 153 + 2) / 5 + day - 1 - 719_468;
-    Some((days * 86_400 + hour * 3600 + minute * 60) as f64 + second)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,13 +253,5 @@ mod tests {
         assert_eq!(version("container CLI version 0.12.3"), Some("0.12.3"));
         assert_eq!(version("something else entirely"), None);
         assert_eq!(major("0.12.3"), Some(0));
-    }
-
-    #[test]
-    fn times_become_unix_seconds() {
-        assert_eq!(unix_seconds("1970-01-01T00:00:00Z"), Some(0.0));
-        assert_eq!(unix_seconds("2000-02-29T12:00:00.5Z"), Some(951_825_600.5));
-        assert_eq!(unix_seconds("2026-13-01T00:00:00Z"), None);
-        assert_eq!(unix_seconds("yesterday"), None);
     }
 }
