@@ -8,6 +8,7 @@
 mod arguments;
 #[cfg(test)]
 mod tests;
+mod watch;
 mod wire;
 
 use std::path::PathBuf;
@@ -174,9 +175,8 @@ impl Runtime for Apple {
         })
     }
 
-    /// It has no way to wait for the end of a container without attaching to it.
-    fn watch(&self, _: &Call, _: &str) -> Result<Option<Box<dyn Watch>>> {
-        Ok(None)
+    fn watch(&self, _: &Call, id: &str) -> Result<Option<Box<dyn Watch>>> {
+        Ok(Some(Box::new(watch::Look::new(self.program.clone(), id))))
     }
 
     fn inspect(&self, call: &Call, which: Which<'_>) -> Result<Option<Container>> {

@@ -54,72 +54,104 @@ pub(crate) fn run(
 ) -> Result<Output> {
     let call = call.within(limit);
     call.check()?;
-    let program = program.as_ref();
-    let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let shortage = |error: io::Error| {
-        Error::new(Code::Internal, format!("cannot run {name}: {error}"))
-            .with_hint("raise the limits on descriptors and processes, or run fewer calls at once")
-            .retryable()
-    };
-
-    let (stdout, child_stdout) = io::pipe().map_err(shortage)?;
-    let (stderr, child_stderr) = io::pipe().map_err(shortage)?;
-    let input = match stdin {
-        None => Stdio::null(),
-        Some(bytes) => Stdio::from(filled(bytes).map_err(shortage)?),
-    };
-    let mut command = Command::new(program);
-    command
-        .args(args)
-        .envs(environment.iter().map(|(name, value)| (name, value)))
-        .stdin(input)
-        .stdout(child_stdout)
-        .stderr(child_stderr)
-        .process_group(0);
-    let child = command.spawn().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
-            Error::new(Code::RuntimeUnavailable, format!("the program {name} cannot be run: {error}"))
-                .with_hint(format!("install {name}, or put its folder on the PATH"))
-        }
-        _ => shortage(error),
-    })?;
-    // The command holds our copies of the child's pipe ends; without this the end of output is never seen.
-    drop(command);
-    let mut running = Running { child, reaped: false };
-
-    let mut pipes = [Pipe::new(stdout), Pipe::new(stderr)];
-    let mut ended: Option<(ExitStatus, Instant)> = None;
+    let mut tool = Tool::start(program.as_ref(), args, environment, stdin, output_cap)?;
     let mut pause = Duration::from_millis(1);
     loop {
         call.check()?;
-        if ended.is_none() {
-            ended = running.ended(&name)?.map(|status| (status, Instant::now()));
-        }
-        let open = pipes.iter().any(|pipe| pipe.reader.is_some());
-        match ended {
-            Some(_) if !open => break,
-            Some((_, since)) if since.elapsed() > GRACE => break,
-            // Nothing left to read, so only the exit is awaited.
-            None if !open => {
-                call.sleep(pause)?;
-                pause = (pause * 2).min(SLICE);
-                continue;
-            }
-            _ => {}
-        }
         let slice = call.remaining().map_or(SLICE, |left| left.min(SLICE));
-        let ready = wait_readable(&pipes, slice).map_err(shortage)?;
-        for (pipe, ready) in pipes.iter_mut().zip(ready) {
-            if ready && !pipe.fill(output_cap).map_err(shortage)? {
-                return Err(Error::new(Code::RuntimeFailed, format!("{name} printed more than {output_cap} bytes"))
-                    .with_hint("look at what the tool prints when it is run by hand"));
-            }
+        if let Some(output) = tool.step(slice)? {
+            return Ok(output);
+        }
+        if tool.is_silent() {
+            // Nothing left to read, so only the exit is awaited.
+            call.sleep(pause)?;
+            pause = (pause * 2).min(SLICE);
         }
     }
-    let status = ended.map(|(status, _)| status).unwrap_or_default();
-    let [stdout, stderr] = pipes.map(|pipe| pipe.bytes);
-    let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-    Ok(Output { status, stdout, stderr })
+}
+
+/// A tool that runs; dropping it kills and reaps it with its helpers.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    name: String,
+    pipes: [Pipe; 2],
+    running: Running,
+    ended: Option<(ExitStatus, Instant)>,
+    output_cap: usize,
+}
+
+impl Tool {
+    /// Starts it, as [`run`] does.
+    pub fn start(
+        program: &Path,
+        args: &[&str],
+        environment: &[(String, String)],
+        stdin: Option<&[u8]>,
+        output_cap: usize,
+    ) -> Result<Tool> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let shortage = |error| shortage(&name, error);
+        let (stdout, child_stdout) = io::pipe().map_err(shortage)?;
+        let (stderr, child_stderr) = io::pipe().map_err(shortage)?;
+        let input = match stdin {
+            None => Stdio::null(),
+            Some(bytes) => Stdio::from(filled(bytes).map_err(shortage)?),
+        };
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stdin(input)
+            .stdout(child_stdout)
+            .stderr(child_stderr)
+            .process_group(0);
+        let child = command.spawn().map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => {
+                Error::new(Code::RuntimeUnavailable, format!("the program {name} cannot be run: {error}"))
+                    .with_hint(format!("install {name}, or put its folder on the PATH"))
+            }
+            _ => shortage(error),
+        })?;
+        // The command holds our copies of the child's pipe ends; with them the end of output is never seen.
+        drop(command);
+        let pipes = [Pipe::new(stdout), Pipe::new(stderr)];
+        Ok(Tool { name, pipes, running: Running { child, reaped: false }, ended: None, output_cap })
+    }
+
+    /// What it said, once it has ended; waits for at most `slice`, and not at all when that is zero.
+    pub fn step(&mut self, slice: Duration) -> Result<Option<Output>> {
+        if self.ended.is_none() {
+            self.ended = self.running.ended(&self.name)?.map(|status| (status, Instant::now()));
+        }
+        if !self.is_silent() {
+            let ready = wait_readable(&self.pipes, slice).map_err(|error| shortage(&self.name, error))?;
+            for (pipe, _) in self.pipes.iter_mut().zip(ready).filter(|(_, ready)| *ready) {
+                if !pipe.fill(self.output_cap).map_err(|error| shortage(&self.name, error))? {
+                    let message = format!("{} printed more than {} bytes", self.name, self.output_cap);
+                    return Err(Error::new(Code::RuntimeFailed, message)
+                        .with_hint("look at what the tool prints when it is run by hand"));
+                }
+            }
+        }
+        let Some((status, since)) = self.ended else { return Ok(None) };
+        if !self.is_silent() && since.elapsed() < GRACE {
+            return Ok(None);
+        }
+        let status = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+        let [stdout, stderr] = self.pipes.each_mut().map(|pipe| std::mem::take(&mut pipe.bytes));
+        Ok(Some(Output { status, stdout, stderr }))
+    }
+
+    /// Whether both of its streams have ended.
+    fn is_silent(&self) -> bool {
+        self.pipes.iter().all(|pipe| pipe.reader.is_none())
+    }
+}
+
+fn shortage(name: &str, error: io::Error) -> Error {
+    Error::new(Code::Internal, format!("cannot run {name}: {error}"))
+        .with_hint("raise the limits on descriptors and processes, or run fewer calls at once")
+        .retryable()
 }
 
 /// A stdin that holds these bytes and then ends. They are written while both ends are ours, so that a tool that does
@@ -133,6 +165,7 @@ fn filled(bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 /// One stream of the tool; `reader` is gone once it has ended.
+#[derive(Debug)]
 struct Pipe {
     reader: Option<PipeReader>,
     bytes: Vec<u8>,
@@ -165,7 +198,7 @@ fn wait_readable(pipes: &[Pipe; 2], limit: Duration) -> io::Result<[bool; 2]> {
         events: libc::POLLIN,
         revents: 0,
     });
-    let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).max(1);
+    let limit = i32::try_from(limit.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
     // SAFETY: the array lives across the call and its length is given.
     #[allow(unsafe_code)]
     let count = unsafe { libc::poll(asked.as_mut_ptr(), asked.len() as libc::nfds_t, limit) };
@@ -176,7 +209,8 @@ fn wait_readable(pipes: &[Pipe; 2], limit: Duration) -> io::Result<[bool; 2]> {
     Ok(asked.map(|one| one.revents != 0))
 }
 
-/// The tool; dropping it before its end kills its whole group and reaps it.
+/// Its process; dropping it before its end kills its whole group and reaps it.
+#[derive(Debug)]
 struct Running {
     child: Child,
     reaped: bool,

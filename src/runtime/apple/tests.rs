@@ -192,3 +192,25 @@ fn what_is_not_ours_is_stopped_and_stays() {
     assert!(stand.apple.remove(&call, "other-tool").unwrap());
     assert_eq!(stand.state("other-tool"), None);
 }
+
+#[test]
+fn a_sandbox_that_ends_is_seen_with_its_last_words() {
+    let stand = Stand::new();
+    std::fs::write(stand.folder.join("images"), "crash:1\n").unwrap();
+    let call = Call::new();
+    let mut spec = spec("sandport-a");
+    spec.image = "crash:1".to_owned();
+    stand.make(&spec).unwrap();
+    let mut watch = stand.apple.watch(&call, "sandport-a").unwrap().unwrap();
+    assert_eq!(watch.ended(), None);
+    stand.apple.start(&call, "sandport-a").unwrap();
+    let limit = Instant::now() + Duration::from_secs(20);
+    let ended = loop {
+        if let Some(ended) = watch.ended() {
+            break ended;
+        }
+        assert!(Instant::now() < limit, "its end was not seen");
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(ended.log, "could not start");
+}
