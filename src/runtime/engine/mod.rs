@@ -1,3 +1,4 @@
 //! The Docker Engine API, as Docker and Podman speak it.
 
+mod failures;
 mod wire;
