@@ -329,5 +329,5 @@ pub(crate) trait Runtime: Send + Sync {
 /// Guards the making of the isolated network: the state directory's `E/network.lock`.
 pub(crate) trait NetworkLock {
     /// Takes the lock within the call's time; dropping the answer gives it back.
-    fn hold(&self, call: &Call) -> Result<Box<dyn std::any::Any + '_>>;
+    fn hold(&self, call: &Call) -> Result<Box<dyn std::any::Any>>;
 }

@@ -23,8 +23,13 @@ impl Said {
             _ => String::new(),
         };
         let text = if text.is_empty() { format!("HTTP status {status} without a reason") } else { text };
-        let lower = text.to_lowercase();
-        Said { status, text, lower }
+        Said { status, lower: text.to_lowercase(), text }
+    }
+
+    /// A failure inside a stream that began well.
+    pub(super) fn of_text(text: &str) -> Self {
+        let text = clean(text);
+        Said { status: 500, lower: text.to_lowercase(), text }
     }
 
     fn has(&self, phrases: &[&str]) -> bool {
