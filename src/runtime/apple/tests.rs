@@ -11,7 +11,7 @@ use crate::runtime::{Confinement, Limits, Network, Published, State};
 struct NoLock;
 
 impl NetworkLock for NoLock {
-    fn hold(&self, _: &Call) -> Result<Box<dyn std::any::Any + '_>> {
+    fn hold(&self, _: &Call) -> Result<Box<dyn std::any::Any>> {
         Ok(Box::new(()))
     }
 }
