@@ -1,0 +1,17 @@
+# sandport's commands. On a fresh Debian machine with Rust and make, each does its own set-up.
+.DEFAULT_GOAL := help
+.PHONY: help build demo test
+
+help: ## what there is
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
+
+build: ## the library, for development
+	cargo build --locked
+
+demo: ## a C program makes a sandbox, uses it, finds it again and destroys it
+	scripts/setup demo
+	scripts/demo
+
+test: ## everything, on real engines
+	scripts/setup test
+	scripts/test
