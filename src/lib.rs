@@ -10,7 +10,10 @@ mod backend;
 pub mod capi;
 mod config;
 mod http;
+mod json;
 mod locks;
+mod mounts;
+mod operation;
 mod ports;
 mod readiness;
 mod request;
@@ -19,3 +22,6 @@ mod sandbox;
 
 pub use call::{Call, Progress, PullProgress};
 pub use error::{Code, Error, Phase, Result};
+pub use operation::Operation;
+pub use runtime::{Kind, State};
+pub use sandbox::{Auth, SandboxInfo, Timings};

@@ -1,0 +1,145 @@
+//! The config of a backend: strict JSON to one typed struct, validated once.
+#![allow(dead_code)]
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::mounts::MountRequest;
+use crate::runtime::{Confinement, Limits, Network};
+
+/// Which runtime the config asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RuntimeChoice {
+    Auto,
+    Docker,
+    Podman,
+    Apple,
+}
+
+/// Who chooses host ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortAssignment {
+    /// We do, from `base_port` on.
+    Range,
+    /// The engine does, and we read it back.
+    Engine,
+}
+
+/// Whose paths the sources of mounts are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MountPaths {
+    /// The engine's own where it lives elsewhere, else this process's.
+    Auto,
+    /// This process's.
+    Local,
+    /// The engine's, checked by their text only.
+    Engine,
+}
+
+/// When images are brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pull {
+    Missing,
+    Never,
+    Always,
+}
+
+/// How a sandbox is asked whether it is well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Health {
+    pub path: String,
+    pub headers: Vec<(String, String)>,
+}
+
+/// How a sandbox gets its key, and how the key is shown to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AuthConfig {
+    /// The variable that hands the key in.
+    pub environment: String,
+    /// In lower case.
+    pub header: String,
+    /// What stands before the key in the header.
+    pub prefix: String,
+}
+
+/// Limits as one request names them; what it leaves out is the config's.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Resources {
+    pub memory_bytes: Option<u64>,
+    pub cpus: Option<f64>,
+    pub pids: Option<u64>,
+    pub shm_bytes: Option<u64>,
+    pub log_bytes: Option<u64>,
+}
+
+impl Resources {
+    /// These limits where they say something, else the base's.
+    pub fn over(&self, _base: &Limits) -> Limits {
+        todo!()
+    }
+}
+
+/// The lower of both, field by field.
+pub(crate) fn lower(_base: &Limits, _other: Option<&Resources>) -> Limits {
+    todo!()
+}
+
+/// A valid config.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Config {
+    pub image: String,
+    pub runtime: RuntimeChoice,
+    /// As the config names it; `None`: the environment's or a well-known one.
+    pub endpoint: Option<String>,
+    pub container_prefix: String,
+    pub container_port: u16,
+    pub base_port: u16,
+    /// `base_port + port_count - 1` is a port.
+    pub port_count: u16,
+    pub port_assignment: PortAssignment,
+    pub mounts: Vec<MountRequest>,
+    pub mount_paths: MountPaths,
+    /// Host variables are filled in.
+    pub environment: BTreeMap<String, String>,
+    /// An address (IPv6 without brackets) or a host name.
+    pub sandbox_host: String,
+    pub bind_host: IpAddr,
+    pub health: Health,
+    pub auth: Option<AuthConfig>,
+    pub ready_timeout: Duration,
+    pub discover_timeout: Duration,
+    pub stop_timeout: Duration,
+    /// `None`: where the runtime has one.
+    pub init: Option<bool>,
+    pub pull: Pull,
+    pub resources: Limits,
+    pub security: Confinement,
+    pub network: Network,
+    pub extra_hosts: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    /// As the config names it; `None`: the environment's or the usual one.
+    pub state_dir: Option<PathBuf>,
+    pub call_timeout: Duration,
+    /// What the user should know of this config.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads and checks a config; looks into the environment and reads the seccomp profile.
+    pub fn from_json(_text: &str) -> Result<Config> {
+        todo!()
+    }
+
+    /// Whether sandboxes are reached on this very machine.
+    pub fn sandbox_is_local(&self) -> bool {
+        todo!()
+    }
+}
+
+/// Whether a host is this very machine: `localhost`, 127/8, `::1`.
+pub(crate) fn is_loopback(_host: &str) -> bool {
+    todo!()
+}
