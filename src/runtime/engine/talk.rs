@@ -99,7 +99,7 @@ impl Talk {
     /// Asks the engine who it is. `GET /_ping` has no version in its path, so every engine answers it.
     pub(super) fn meet(&self, call: &Call, phase: Phase) -> Result<Met> {
         let ask = Ask::new(phase, "GET", "/_ping");
-        let answer = self.exchange(call, "", &ask)?;
+        let answer = self.exchange(call, "", &ask, self.call_timeout)?;
         if answer.status != 200 {
             return Err(self.named(Said::new(answer.status, &answer.body).error(phase)));
         }
@@ -137,7 +137,7 @@ impl Talk {
 
     /// The dearer question, for engines and proxies whose ping tells too little.
     fn look_closer(&self, call: &Call, phase: Phase, about: &mut About) -> Result<Kind> {
-        let answer = self.exchange(call, "", &Ask::new(phase, "GET", "/version"))?;
+        let answer = self.exchange(call, "", &Ask::new(phase, "GET", "/version"), self.call_timeout)?;
         let Some(version) = serde_json::from_slice::<wire::Version>(&answer.body).ok().filter(|_| answer.status == 200)
         else {
             return Err(self.no_answer(phase, "what answers there is no container engine"));
@@ -151,8 +151,13 @@ impl Talk {
 
     /// Sends a request under the negotiated version and takes the answer, whatever its status.
     pub(super) fn send(&self, call: &Call, ask: &Ask<'_>) -> Result<Answer> {
+        self.send_within(call, ask, self.call_timeout)
+    }
+
+    /// The same, for a question that may take longer than others.
+    pub(super) fn send_within(&self, call: &Call, ask: &Ask<'_>, limit: Duration) -> Result<Answer> {
         let met = self.met(call, ask.phase)?;
-        let answer = self.exchange(call, &met.prefix, ask)?;
+        let answer = self.exchange(call, &met.prefix, ask, limit)?;
         if !Said::new(answer.status, &answer.body).wants_another_version() {
             return Ok(answer);
         }
@@ -160,7 +165,7 @@ impl Talk {
         if let Some(met) = &mut self.memory().met {
             met.prefix.clear();
         }
-        self.exchange(call, "", ask)
+        self.exchange(call, "", ask, limit)
     }
 
     /// Sends a request and reads a JSON answer; `None` for 404.
@@ -191,9 +196,9 @@ impl Talk {
         Ok(stream)
     }
 
-    fn exchange(&self, call: &Call, prefix: &str, ask: &Ask<'_>) -> Result<Answer> {
+    fn exchange(&self, call: &Call, prefix: &str, ask: &Ask<'_>, limit: Duration) -> Result<Answer> {
         let target = format!("{prefix}{}", ask.path);
-        let call = call.within(self.call_timeout);
+        let call = call.within(limit);
         let out = outgoing(ask, &target);
         let mut answer = self.client.send(&call, &out);
         // An idle connection that the engine has closed meanwhile; what only asks may be asked again.
