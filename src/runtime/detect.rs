@@ -19,6 +19,7 @@ use super::engine::credentials::docker_folder;
 use super::text::clean;
 use super::{Kind, Runtime};
 use crate::call::Call;
+use crate::config::{Config, RuntimeChoice};
 use crate::error::{Code, Error, Phase, Result};
 use crate::http::{Endpoint, Tls};
 
@@ -29,11 +30,23 @@ const FILE_BYTES: u64 = 1 << 20;
 
 /// What the user wishes for.
 #[derive(Clone, Debug)]
-pub(crate) struct Wish {
+struct Wish {
     /// `None` is "auto".
-    pub kind: Option<Kind>,
-    pub endpoint: Option<String>,
-    pub call_timeout: Duration,
+    kind: Option<Kind>,
+    endpoint: Option<String>,
+    call_timeout: Duration,
+}
+
+impl From<&Config> for Wish {
+    fn from(config: &Config) -> Self {
+        let kind = match config.runtime {
+            RuntimeChoice::Auto => None,
+            RuntimeChoice::Docker => Some(Kind::Docker),
+            RuntimeChoice::Podman => Some(Kind::Podman),
+            RuntimeChoice::Apple => Some(Kind::Apple),
+        };
+        Wish { kind, endpoint: config.endpoint.clone(), call_timeout: config.call_timeout }
+    }
 }
 
 /// One runtime that could be meant.
@@ -66,9 +79,12 @@ impl Candidate {
 }
 
 /// Everything that could be meant, best first, never empty. Fails for what can never work.
-pub(crate) fn candidates(wish: &Wish) -> Result<Vec<Candidate>> {
-    let around = Surroundings::here();
-    let all = around.candidates(wish)?;
+pub(crate) fn candidates(config: &Config) -> Result<Vec<Candidate>> {
+    judged(&Wish::from(config))
+}
+
+fn judged(wish: &Wish) -> Result<Vec<Candidate>> {
+    let all = Surroundings::here().candidates(wish)?;
     for candidate in all.iter().filter(|candidate| candidate.kind != Some(Kind::Apple)) {
         let tls = candidate.tls.clone().or_else(tls_from_environment);
         parse(&candidate.endpoint, tls)?;
@@ -77,10 +93,14 @@ pub(crate) fn candidates(wish: &Wish) -> Result<Vec<Candidate>> {
 }
 
 /// The first runtime that answers. A single one that was named is opened and asked like the others.
-pub(crate) fn open(wish: &Wish, call: &Call) -> Result<Arc<dyn Runtime>> {
+pub(crate) fn open(config: &Config, call: &Call) -> Result<Arc<dyn Runtime>> {
+    settle(&Wish::from(config), call)
+}
+
+fn settle(wish: &Wish, call: &Call) -> Result<Arc<dyn Runtime>> {
     let mut first: Option<Error> = None;
     let mut tried = Vec::new();
-    for candidate in candidates(wish)? {
+    for candidate in judged(wish)? {
         let runtime = candidate.runtime(wish.call_timeout)?;
         let error = match runtime.ping(&call.within(ANSWER.min(wish.call_timeout))) {
             Ok(_) => return Ok(runtime),
