@@ -1,11 +1,28 @@
 //! Waits until a sandbox answers, or says why it never will.
 #![allow(dead_code)]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use ureq::Agent;
 
 use crate::call::Call;
 use crate::error::Result;
+use crate::http::{self, Endpoint, Failure, Outgoing};
 use crate::runtime::{Ended, Watch};
+
+/// The first pause between two tries; each is half as long again as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(2);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How often the watch is looked at during a pause.
+const GLANCE: Duration = Duration::from_millis(10);
+
+/// A server that accepts and never answers must not eat the whole time: it may be about to be replaced.
+const ONE_TRY: Duration = Duration::from_secs(2);
+
+/// How often the engine is asked whether the container still runs: without a watch, and beside one.
+const ASK_UNWATCHED: Duration = Duration::from_millis(100);
+const ASK_WATCHED: Duration = Duration::from_secs(1);
 
 /// The health check of one sandbox. Any 2xx is healthy; no proxy is ever asked.
 #[derive(Clone, Copy, Debug)]
@@ -42,17 +59,69 @@ pub(crate) enum Outcome {
     TimeOver(Answered),
 }
 
-/// Asks once, within this much time. An error only when the call was cancelled.
-pub(crate) fn probe_once(_call: &Call, _check: &Check<'_>, _timeout: Duration) -> Result<Answered> {
-    todo!()
+/// Asks once, within this much time. An error when the call was cancelled or the check cannot be sent.
+pub(crate) fn probe_once(call: &Call, check: &Check<'_>, timeout: Duration) -> Result<Answered> {
+    probe(&http::fleeting_agent(), call, check, timeout)
 }
 
-/// Asks again and again until the call's time is over. `died` is asked where the watch knows nothing, seldom.
+/// Asks again and again until the call's time is over. `died` asks the engine, seldom; where it cannot find out, the
+/// wait goes on.
 pub(crate) fn wait_until_ready(
-    _call: &Call,
-    _check: &Check<'_>,
-    _watch: Option<&mut dyn Watch>,
-    _died: &mut dyn FnMut(&Call) -> Result<Option<Ended>>,
+    call: &Call,
+    check: &Check<'_>,
+    mut watch: Option<&mut dyn Watch>,
+    died: &mut dyn FnMut(&Call) -> Result<Option<Ended>>,
 ) -> Result<Outcome> {
-    todo!()
+    let agent = http::fleeting_agent();
+    let every = if watch.is_some() { ASK_WATCHED } else { ASK_UNWATCHED };
+    let mut next_question = Instant::now() + every;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let answered = probe(&agent, call, check, ONE_TRY)?;
+        if answered == Answered::Yes {
+            return Ok(Outcome::Ready);
+        }
+        let wake = Instant::now() + pause;
+        loop {
+            if let Some(ended) = watch.as_mut().and_then(|watch| watch.ended()) {
+                return Ok(Outcome::Died(ended));
+            }
+            if call.is_cancelled() {
+                return Err(call.cancelled());
+            }
+            if call.is_over() {
+                return Ok(Outcome::TimeOver(answered));
+            }
+            let left = wake.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            // Why it ends early is seen above.
+            let _ = call.sleep(left.min(GLANCE));
+        }
+        if Instant::now() >= next_question {
+            if let Ok(Some(ended)) = died(call) {
+                return Ok(Outcome::Died(ended));
+            }
+            next_question = Instant::now() + every;
+        }
+        pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
+    }
 }
+
+fn probe(agent: &Agent, call: &Call, check: &Check<'_>, timeout: Duration) -> Result<Answered> {
+    let endpoint = Endpoint::Tcp { host: check.host.to_owned(), port: check.port, tls: None };
+    let mut headers = vec![("host", check.authority)];
+    headers.extend(check.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let out = Outgoing { method: "GET", target: check.path, headers: &headers, body: None, limit: 0 };
+    match http::status(agent, &endpoint, &call.within(timeout), &out) {
+        Ok(200..=299) => Ok(Answered::Yes),
+        Ok(status) => Ok(Answered::Status(status)),
+        Err(Failure::Cancelled) => Err(call.cancelled()),
+        Err(Failure::Refused(error)) => Err(error),
+        Err(_) => Ok(Answered::No),
+    }
+}
+
+#[cfg(test)]
+mod tests;

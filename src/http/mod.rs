@@ -181,6 +181,17 @@ pub(crate) fn exchange(
     Ok(Answer { status, headers, body })
 }
 
+/// An agent that keeps no connection, for [`status`].
+pub(crate) fn fleeting_agent() -> Agent {
+    agent::agent(0, 0, None)
+}
+
+/// Asks for the status alone and leaves the rest of the answer unread.
+pub(crate) fn status(agent: &Agent, endpoint: &Endpoint, call: &Call, out: &Outgoing<'_>) -> Result<u16, Failure> {
+    let (_, response) = begin(agent, "http://localhost", endpoint, call, out, &|_| Ok(()), None)?;
+    Ok(response.status().as_u16())
+}
+
 /// Sends a request and takes the head of its answer: on an idle connection, else on `socket`, else on a new one.
 fn begin(
     agent: &Agent,
