@@ -102,7 +102,8 @@ fn every_exported_function_stands_in_the_abi_document() {
     let header = read("include/sandport.h");
     let mut count = 0;
     for (at, _) in header.match_indices("sandport_") {
-        let word: String = header[at..].chars().take_while(|part| part.is_ascii_alphanumeric() || *part == '_').collect();
+        let word: String =
+            header[at..].chars().take_while(|part| part.is_ascii_alphanumeric() || *part == '_').collect();
         if header[at + word.len()..].starts_with('(') {
             count += 1;
             assert!(text.contains(&word), "no document names {word}");
@@ -166,7 +167,10 @@ fn every_dependency_is_justified() {
             inside = section.starts_with("dependencies]") || section.starts_with("build-dependencies]");
         } else if let Some((name, _)) = line.split_once('=').filter(|_| inside) {
             count += 1;
-            assert!(text.contains(&format!("`{}`", name.trim())), "CONTRIBUTING.md does not say why {name} is there");
+            assert!(
+                text.contains(&format!("`{}`", name.trim())),
+                "CONTRIBUTING.md does not say why {name} is there"
+            );
         }
     }
     assert!(count > 8, "{count} dependencies");

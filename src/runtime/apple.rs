@@ -20,6 +20,7 @@ use super::text::clean;
 use super::{About, Container, ContainerSpec, Kind, Made, NetworkLock, Refusal, Runtime, Watch, Which};
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
+use crate::sandbox::label;
 
 /// How long `container --version` may take.
 const PROBE: Duration = Duration::from_secs(5);
@@ -27,9 +28,6 @@ const PROBE: Duration = Duration::from_secs(5);
 const PULL: Duration = Duration::from_secs(3600);
 const ONE: usize = 1 << 20;
 const LIST: usize = 64 << 20;
-
-/// The label by which this library knows its own containers.
-const OURS: &str = "dev.sandport.id";
 
 /// Apple's `container` command.
 #[derive(Debug)]
@@ -78,8 +76,12 @@ fn failure(subcommand: &str, output: &Output) -> (Why, Error) {
         Why::Down => down(),
         Why::NameInUse => Error::new(Code::NameConflict, message),
         Why::Missing => Error::new(Code::NotFound, message),
-        Why::Unknown => Error::new(Code::Unsupported, message).with_hint("a newer version of container may know it"),
-        Why::PortInUse | Why::Other => Error::new(Code::RuntimeFailed, message).with_detail("exit_code", output.status),
+        Why::Unknown => {
+            Error::new(Code::Unsupported, message).with_hint("a newer version of container may know it")
+        }
+        Why::PortInUse | Why::Other => {
+            Error::new(Code::RuntimeFailed, message).with_detail("exit_code", output.status)
+        }
     };
     (why, error.on_runtime(Kind::Apple.word()))
 }
@@ -112,8 +114,11 @@ impl Runtime for Apple {
         let output = self.output(call, &["--version"], PROBE, ONE)?;
         let text = String::from_utf8_lossy(&output.stdout);
         let Some(version) = wire::version(&text).filter(|_| output.is_success()) else {
-            return Err(on(Error::new(Code::RuntimeUnavailable, "the `container` on the PATH is not Apple's")
-                .with_hint("install Apple's container, or name another runtime")));
+            return Err(on(Error::new(
+                Code::RuntimeUnavailable,
+                "the `container` on the PATH is not Apple's",
+            )
+            .with_hint("install Apple's container, or name another runtime")));
         };
         if wire::major(version) == Some(0) {
             return Err(on(Error::new(Code::Unsupported, format!("container {version} is too old"))
@@ -141,8 +146,8 @@ impl Runtime for Apple {
         let environment: Vec<(String, String)> =
             spec.environment.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         let call = call.sheltered(self.call_timeout);
-        let output =
-            command::run(&call, &self.program, &args, &environment, None, self.call_timeout, ONE).map_err(on)?;
+        let output = command::run(&call, &self.program, &args, &environment, None, self.call_timeout, ONE)
+            .map_err(on)?;
         if output.is_success() {
             return Ok(Made { id: spec.name.clone(), isolated: false, warnings });
         }
@@ -188,12 +193,14 @@ impl Runtime for Apple {
     }
 
     fn list(&self, call: &Call, all: bool) -> Result<Vec<Container>> {
-        let args: &[&str] = if all { &["list", "--format", "json", "--all"] } else { &["list", "--format", "json"] };
+        let args: &[&str] =
+            if all { &["list", "--format", "json", "--all"] } else { &["list", "--format", "json"] };
         let output = self.output(call, args, self.call_timeout, LIST)?;
         if !output.is_success() {
             return Err(failure("list", &output).1);
         }
-        let mut all = wire::containers(&output.stdout).map_err(|error| error.on_runtime(Kind::Apple.word()))?;
+        let mut all =
+            wire::containers(&output.stdout).map_err(|error| error.on_runtime(Kind::Apple.word()))?;
         for one in &mut all {
             one.environment = None;
         }
@@ -205,7 +212,7 @@ impl Runtime for Apple {
         let seconds = timeout.as_secs_f64().ceil().to_string();
         let limit = timeout.saturating_add(self.call_timeout);
         let stopped = self.unless_missing(call, &["stop", "--time", &seconds, id], limit)?.is_some();
-        if stopped && container.labels.contains_key(OURS) {
+        if stopped && container.labels.contains_key(label::ID) {
             self.delete(call, id)?;
         }
         Ok(stopped)

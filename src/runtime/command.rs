@@ -226,7 +226,9 @@ impl Running {
             Err(error) => {
                 self.reaped = error.raw_os_error() == Some(libc::ECHILD);
                 Err(Error::new(Code::Internal, format!("the exit code of {name} is lost: {error}"))
-                    .with_hint("the host program must not ignore SIGCHLD or wait for children that are not its own"))
+                    .with_hint(
+                        "the host program must not ignore SIGCHLD or wait for children that are not its own",
+                    ))
             }
         }
     }

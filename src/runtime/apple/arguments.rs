@@ -37,14 +37,20 @@ pub(super) fn create(spec: &ContainerSpec) -> Result<(Vec<String>, Vec<String>)>
     for (name, value) in &spec.labels {
         // The tool splits a label at every `=`.
         if value.contains('=') {
-            return Err(Error::invalid(format!("the value of label {name} has a =, which container cannot keep")));
+            return Err(Error::invalid(format!(
+                "the value of label {name} has a =, which container cannot keep"
+            )));
         }
         add("--label", format!("{name}={value}"));
     }
     for name in spec.environment.keys() {
-        if OF_THE_TOOL.contains(&name.as_str()) || OF_THE_TOOL_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-            return Err(unsupported(format!("environment.{name}: this variable would change Apple's tool itself"))
-                .with_hint("set it inside the image, or in the command that the sandbox runs"));
+        if OF_THE_TOOL.contains(&name.as_str())
+            || OF_THE_TOOL_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        {
+            return Err(unsupported(format!(
+                "environment.{name}: this variable would change Apple's tool itself"
+            ))
+            .with_hint("set it inside the image, or in the command that the sandbox runs"));
         }
         add("--env", name.clone());
     }
@@ -52,9 +58,8 @@ pub(super) fn create(spec: &ContainerSpec) -> Result<(Vec<String>, Vec<String>)>
         add("--mount", bind(mount)?);
     }
     if spec.publish.port == 0 {
-        return Err(
-            unsupported("container cannot choose the port itself").with_hint("set port_assignment to \"range\"")
-        );
+        return Err(unsupported("container cannot choose the port itself")
+            .with_hint("set port_assignment to \"range\""));
     }
     let address = match spec.publish.address {
         IpAddr::V4(address) => address.to_string(),
@@ -76,8 +81,10 @@ pub(super) fn create(spec: &ContainerSpec) -> Result<(Vec<String>, Vec<String>)>
 
     if let Some(bytes) = spec.limits.memory_bytes {
         if bytes < LEAST_MEMORY {
-            return Err(Error::invalid("resources.memory_bytes: container gives a sandbox no less than 200 MiB")
-                .with_hint(format!("ask for {LEAST_MEMORY} or more")));
+            return Err(Error::invalid(
+                "resources.memory_bytes: container gives a sandbox no less than 200 MiB",
+            )
+            .with_hint(format!("ask for {LEAST_MEMORY} or more")));
         }
         add("--memory", format!("{}M", bytes.div_ceil(1 << 20)));
     }
@@ -99,8 +106,10 @@ pub(super) fn create(spec: &ContainerSpec) -> Result<(Vec<String>, Vec<String>)>
     match confinement.seccomp {
         Seccomp::Unconfined => {}
         Seccomp::Default => {
-            warnings
-                .push("security.seccomp: no filter on this runtime; each sandbox has a kernel of its own".to_owned());
+            warnings.push(
+                "security.seccomp: no filter on this runtime; each sandbox has a kernel of its own"
+                    .to_owned(),
+            );
         }
         Seccomp::Profile(_) => return Err(unsupported("security.seccomp: this runtime takes no profile")),
     }
@@ -133,7 +142,9 @@ fn bind(mount: &Mount) -> Result<String> {
     let source = mount.source.to_str().unwrap_or(",");
     // The tool splits at commas and at `=`, without a way to quote them.
     if [source, &mount.target].iter().any(|path| path.contains([',', '='])) {
-        return Err(Error::invalid("mounts: container takes no path with a comma, a = or bytes that are not UTF-8"));
+        return Err(Error::invalid(
+            "mounts: container takes no path with a comma, a = or bytes that are not UTF-8",
+        ));
     }
     let end = if mount.read_only { ",readonly" } else { "" };
     Ok(format!("type=bind,source={source},target={}{end}", mount.target))

@@ -58,7 +58,7 @@ fn spec(name: &str) -> ContainerSpec {
         image: "sandbox:1".to_owned(),
         command: Vec::new(),
         environment: BTreeMap::from([("TOKEN".to_owned(), "a very secret value".to_owned())]),
-        labels: BTreeMap::from([(OURS.to_owned(), "a".to_owned())]),
+        labels: BTreeMap::from([(label::ID.to_owned(), "a".to_owned())]),
         mounts: Vec::new(),
         container_port: 8080,
         publish: Published { address: "127.0.0.1".parse().unwrap(), port },

@@ -129,8 +129,11 @@ pub(super) fn containers(text: &[u8]) -> Result<Vec<Container>> {
     let entries: Vec<Entry> = serde_json::from_slice(text).map_err(|error| {
         // serde's own words may quote values; the place is enough.
         let place = format!("line {}, column {}", error.line(), error.column());
-        Error::new(Code::RuntimeFailed, format!("container printed no list of containers that is understood ({place})"))
-            .with_hint("this library knows container 1.x; compare what `container list --format json` prints")
+        Error::new(
+            Code::RuntimeFailed,
+            format!("container printed no list of containers that is understood ({place})"),
+        )
+        .with_hint("this library knows container 1.x; compare what `container list --format json` prints")
     })?;
     Ok(entries.into_iter().map(container).collect())
 }
@@ -193,7 +196,10 @@ mod tests {
     fn the_recorded_inspect_of_1_x_is_understood() {
         let all = containers(include_bytes!("../../../tests/apple/inspect-1.x.json")).unwrap();
         let [one] = all.as_slice() else { panic!("{} containers", all.len()) };
-        assert_eq!((one.id.as_str(), one.name.as_str(), one.state), ("sandport-demo", "sandport-demo", State::Running));
+        assert_eq!(
+            (one.id.as_str(), one.name.as_str(), one.state),
+            ("sandport-demo", "sandport-demo", State::Running)
+        );
         let address = "127.0.0.1".parse().unwrap();
         assert_eq!(one.published_at(8080), Some(Published { address, port: 8099 }));
         assert_eq!(one.created_at, 1_783_887_915.0);
@@ -205,7 +211,9 @@ mod tests {
 
     #[test]
     fn what_never_ran_is_created_and_what_ended_is_exited() {
-        let json = |rest: &str| format!(r#"[{{"configuration":{{"id":"a"}},"status":{{"state":"stopped"{rest}}}}}]"#);
+        let json = |rest: &str| {
+            format!(r#"[{{"configuration":{{"id":"a"}},"status":{{"state":"stopped"{rest}}}}}]"#)
+        };
         assert_eq!(containers(json("").as_bytes()).unwrap()[0].state, State::Created);
         let ended = json(r#","startedDate":"2026-07-12T20:25:16Z""#);
         assert_eq!(containers(ended.as_bytes()).unwrap()[0].state, State::Exited);
@@ -232,7 +240,10 @@ mod tests {
     fn failures_are_told_apart_by_their_wording() {
         for (text, expected) in [
             ("Error: notFound: \"container not found: x\"", Why::Missing),
-            ("Error: internalError: \"failed to stop\" (cause: \"container with ID x not found\")", Why::Missing),
+            (
+                "Error: internalError: \"failed to stop\" (cause: \"container with ID x not found\")",
+                Why::Missing,
+            ),
             ("Error: exists: \"container with id x already exists\"", Why::NameInUse),
             ("Error: container already exists: x", Why::NameInUse),
             ("Error: hostname(s) already exist: [\"x\"]", Why::NameInUse),
