@@ -9,6 +9,7 @@ mod backend;
 #[allow(unsafe_code)]
 pub mod capi;
 mod config;
+mod form;
 mod http;
 mod json;
 mod locks;
