@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::error::Code;
 
+mod tls;
+
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Longer than any test may take; whoever waits for this has failed.
@@ -400,4 +402,33 @@ fn a_check_is_asked_on_new_connections_only_and_can_refuse() {
         other => panic!("{other:?}"),
     }
     assert_eq!(server.join().unwrap(), None, "nothing may be sent after a refusal");
+}
+
+#[test]
+fn proxies_of_the_environment_are_never_asked() {
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
+        child.env(name, "http://127.0.0.1:1");
+    }
+    child.env_remove("no_proxy").env_remove("NO_PROXY");
+    let done = child.args(["--exact", "http::tests::a_connection_is_used_again"]).output().unwrap();
+    let text = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+fn a_host_name_is_looked_up() {
+    let (client, server) = serve(
+        |mut stream, _| {
+            take_request(&mut stream).unwrap();
+            stream.write_all(OK).unwrap();
+        },
+        1,
+    );
+    let Endpoint::Tcp { port, .. } = client.endpoint else { unreachable!() };
+    let named = Client::new(Endpoint::Tcp { host: "localhost".into(), port, tls: None }).unwrap();
+    assert_eq!(named.send(&call(), &get("/")).unwrap().status, 200);
+    server.join().unwrap();
+    let unknown = Client::new(Endpoint::Tcp { host: "no-such-host.invalid".into(), port, tls: None }).unwrap();
+    assert!(matches!(unknown.send(&call(), &get("/")), Err(Failure::Unreachable(_))));
 }
