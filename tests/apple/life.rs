@@ -46,7 +46,7 @@ struct Stand {
 impl Stand {
     /// A config with ports that were free a moment ago, and what else is given.
     fn config(&self, more: Value) -> String {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().min(65_000);
+        let (_, port) = hold_port();
         let mut config = json!({
             "runtime": "container", "image": "sandbox:1", "container_prefix": "apple", "base_port": port,
             "port_count": 20, "state_dir": self.folder.join("state"),
@@ -57,6 +57,17 @@ impl Stand {
 
     fn open(&self, more: Value) -> Backend {
         Backend::open(&self.config(more)).unwrap().0
+    }
+}
+
+/// Holds a port that has twenty more behind it.
+fn hold_port() -> (TcpListener, u16) {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        if port < 65_500 {
+            return (listener, port);
+        }
     }
 }
 
@@ -136,10 +147,8 @@ fn a_sandbox_that_ends_at_once_is_reported_at_once_and_removed() {
 #[test]
 fn a_taken_port_is_skipped() {
     alone("a_taken_port_is_skipped", |stand| {
-        let config = stand.config(json!({}));
-        let base = serde_json::from_str::<Value>(&config).unwrap()["base_port"].as_u64().unwrap();
-        let _holder = TcpListener::bind(("127.0.0.1", base as u16)).unwrap();
-        let backend = Backend::open(&config).unwrap().0;
+        let (_holder, base) = hold_port();
+        let backend = stand.open(json!({"base_port": base}));
         let info = ask(&backend, Operation::Create, json!({"sandbox_id": "one"})).unwrap();
         assert_ne!(info["sandbox_url"], format!("http://127.0.0.1:{base}"));
         ask(&backend, Operation::Destroy, json!({"sandbox_id": "one"})).unwrap();
