@@ -165,7 +165,7 @@ pub(crate) fn is_loopback(host: &str) -> bool {
 
 /// An absolute path without `.`, `..` and empty parts; one slash at the end is taken away.
 pub(crate) fn absolute(text: &str) -> Result<&str, Wrong> {
-    let text = if text.len() > 1 { text.strip_suffix('/').unwrap_or(text) } else { text };
+    let text = if text.len() > 2 { text.strip_suffix('/').unwrap_or(text) } else { text };
     let Some(parts) = text.strip_prefix('/') else { return Err("is not an absolute path") };
     if text.len() > 4096 {
         return Err("is longer than 4096 bytes");
