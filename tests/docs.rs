@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sandport::Code;
+use sandport::{Code, Operation};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -93,6 +93,15 @@ fn every_code_stands_in_the_list_of_errors_with_its_number() {
     for code in Code::ALL {
         let row = format!("| {} | `{}` |", code as i32, code.word());
         assert!(text.contains(&row), "docs/api.md lacks {row}");
+    }
+}
+
+#[test]
+fn every_operation_stands_in_the_abi_document_with_its_number() {
+    let text = read("docs/abi.md");
+    for operation in Operation::ALL {
+        let cell = format!("| {} | `SANDPORT_OP_{}` |", operation as u32, operation.word().to_uppercase());
+        assert!(text.contains(&cell), "docs/abi.md lacks {cell}");
     }
 }
 
