@@ -28,6 +28,8 @@ pub mod numbers;
 mod queue;
 pub mod queues;
 mod started;
+#[cfg(test)]
+mod tests;
 mod text;
 mod turns;
 
