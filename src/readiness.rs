@@ -17,8 +17,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// How often the watch is looked at during a pause.
 const GLANCE: Duration = Duration::from_millis(10);
 
-/// A server that accepts and never answers must not eat the whole time: it may be about to be replaced.
-const ONE_TRY: Duration = Duration::from_secs(2);
+/// How long the first try may take; doubled by each try that takes all of it. A server that accepts and never answers
+/// must not eat the whole time, and one that is slow must not be left too soon again and again.
+const FIRST_PATIENCE: Duration = Duration::from_millis(500);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
 
 /// How often the engine is asked whether the container still runs: without a watch, and beside one.
 const ASK_UNWATCHED: Duration = Duration::from_millis(100);
@@ -75,13 +77,18 @@ pub(crate) fn wait_until_ready(
     let agent = http::fleeting_agent();
     let every = if watch.is_some() { ASK_WATCHED } else { ASK_UNWATCHED };
     let mut next_question = Instant::now() + every;
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut patience) = (FIRST_PAUSE, FIRST_PATIENCE);
     loop {
-        let answered = probe(&agent, call, check, ONE_TRY)?;
+        let began = Instant::now();
+        let answered = probe(&agent, call, check, patience)?;
         if answered == Answered::Yes {
             return Ok(Outcome::Ready);
         }
-        let wake = Instant::now() + pause;
+        let now = Instant::now();
+        if now - began >= patience {
+            patience = (patience * 2).min(LONGEST_PATIENCE);
+        }
+        let wake = now + pause;
         loop {
             if let Some(ended) = watch.as_mut().and_then(|watch| watch.ended()) {
                 return Ok(Outcome::Died(ended));
