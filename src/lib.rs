@@ -23,6 +23,7 @@ mod request;
 mod runtime;
 mod sandbox;
 
+pub use backend::{Backend, allocate_port, release_port};
 pub use call::{Call, Progress, PullProgress};
 pub use error::{Code, Error, Phase, Result};
 pub use operation::Operation;

@@ -1,0 +1,66 @@
+//! The host ports of the containers that a backend has made: taken before the start, free when the container is gone.
+
+use std::collections::HashSet;
+
+use super::plan::Plan;
+use super::session::Session;
+use crate::call::Call;
+use crate::config::PortAssignment;
+use crate::error::{Code, Result};
+use crate::ports;
+use crate::runtime::Container;
+
+impl Session {
+    /// A host port for a new container; `None` where the engine picks one itself.
+    pub fn take_port(&self, call: &Call, plan: &Plan, skip: &[u16]) -> Result<Option<ports::Guard>> {
+        let config = self.config();
+        if config.port_assignment == PortAssignment::Engine {
+            return Ok(None);
+        }
+        let take = || {
+            let probe = (!self.runtime().is_remote()).then_some(plan.spec.publish.address);
+            ports::take_next(self.state().ports(), config.base_port, config.port_count, probe, skip)
+        };
+        match take() {
+            // What others removed behind our back has left its ports in the set: one look at the engine frees them all.
+            Err(error) if error.code() == Code::PortExhausted && self.keeps_ports() => {
+                self.list(call, true)?;
+                take().map(Some)
+            }
+            taken => taken.map(Some),
+        }
+    }
+
+    /// Keeps a port as long as the container lives; its lock is given back, for the engine holds the port now.
+    pub fn keep_port(&self, id: &str, mut port: ports::Guard) {
+        port.unlock();
+        self.ports().insert(id.to_owned(), port);
+    }
+
+    /// The container is gone, so its port is free.
+    pub fn forget_port(&self, id: &str) {
+        // The guard is dropped after the lock on the map.
+        let _port = self.ports().remove(id);
+    }
+
+    fn keeps_ports(&self) -> bool {
+        !self.ports().is_empty()
+    }
+
+    /// The containers whose ports are kept.
+    pub fn port_owners(&self) -> HashSet<String> {
+        self.ports().keys().cloned().collect()
+    }
+
+    /// Frees the ports of those among `owners` that the engine does not know any more.
+    pub fn keep_ports_of(&self, owners: HashSet<String>, found: &[Container]) {
+        let alive: HashSet<&str> = found.iter().map(|container| container.id.as_str()).collect();
+        owners.iter().filter(|id| !alive.contains(id.as_str())).for_each(|id| self.forget_port(id));
+    }
+
+    /// Every host port that the engine has published.
+    pub fn published_ports(&self, call: &Call) -> Result<Vec<u16>> {
+        let running = self.list(call, false)?;
+        Ok(running.iter().flat_map(|container| container.published.values().flatten()).map(|at| at.port).collect())
+    }
+}

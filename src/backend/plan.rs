@@ -1,0 +1,105 @@
+//! What one create asks for, joined with the config: the container to be, its key, and its spec hash.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::auth;
+use super::look::Bond;
+use super::secrets::Secrets;
+use super::session::Session;
+use crate::call::Call;
+use crate::config::Pull;
+use crate::error::Result;
+use crate::mounts;
+use crate::operation::CreateRequest;
+use crate::runtime::{Container, ContainerSpec, Published};
+use crate::runtime::Kind;
+use crate::sandbox::{self, label};
+
+/// What one create asks for.
+pub(super) struct Plan {
+    pub id: String,
+    pub name: String,
+    /// Without a port yet.
+    pub spec: ContainerSpec,
+    pub ready_timeout: Duration,
+    /// What no error of this call may repeat.
+    pub secrets: Secrets,
+    pull: Pull,
+    hash: String,
+}
+
+impl Plan {
+    /// Joins a request with the config; judges its mounts and makes its key.
+    pub fn new(session: &Session, call: &Call, request: &CreateRequest) -> Result<Plan> {
+        let config = session.config();
+        let id = request.id()?;
+        sandbox::check_name(&config.container_prefix, &id)?;
+        let name = sandbox::container_name(&config.container_prefix, &id);
+        let mounts = match config.mounts.is_empty() && request.extra_mounts.is_empty() {
+            true => Vec::new(),
+            false => mounts::judge(&config.mounts, &request.extra_mounts, &session.mount_rules(call)?)?,
+        };
+        let mut environment = config.environment.clone();
+        environment.extend(request.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
+        let mut secrets = Secrets::of(environment.values().map(String::as_str));
+        let limits = request.resources.map_or_else(|| config.resources.clone(), |resources| resources.over(&config.resources));
+        let mut spec = ContainerSpec {
+            name: name.clone(),
+            image: request.image.clone().unwrap_or_else(|| config.image.clone()),
+            command: request.command.clone().unwrap_or_default(),
+            environment,
+            labels: BTreeMap::new(),
+            mounts,
+            container_port: config.container_port,
+            publish: Published { address: config.bind_host, port: 0 },
+            network: config.network.clone(),
+            extra_hosts: config.extra_hosts.clone(),
+            limits,
+            confinement: config.security.clone(),
+            init: config.init.unwrap_or(session.runtime().kind() != Kind::Apple),
+            stop_timeout: config.stop_timeout,
+        };
+        // The hash is of what was asked for: the key is new each time, and no part of it.
+        let hash = sandbox::spec_hash(session.home().key(), &spec);
+        if let Some(auth) = &config.auth {
+            let key = auth::fresh_key()?;
+            secrets.add(&key);
+            spec.environment.insert(auth.environment.clone(), key);
+        }
+        spec.labels = config.labels.clone();
+        spec.labels.extend(request.labels.clone());
+        spec.labels.extend([
+            (label::ID.to_owned(), id.clone()),
+            (label::PREFIX.to_owned(), config.container_prefix.clone()),
+            (label::SPEC.to_owned(), hash.clone()),
+            (label::DOMAIN.to_owned(), session.home().domain().to_owned()),
+            (label::HOME.to_owned(), session.home().place().to_string_lossy().into_owned()),
+            (label::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ]);
+        Ok(Plan {
+            id,
+            name,
+            spec,
+            ready_timeout: request.ready_timeout.unwrap_or(config.ready_timeout),
+            secrets,
+            pull: config.pull,
+            hash,
+        })
+    }
+
+    /// Whether an image that is not here may be brought.
+    pub fn may_pull(&self) -> bool {
+        self.pull != Pull::Never
+    }
+
+    /// Whether the image is brought before each container is made.
+    pub fn pulls_always(&self) -> bool {
+        self.pull == Pull::Always
+    }
+
+    /// Whether a container was made from the same; `None` where another state directory's key hides it.
+    pub fn matches(&self, container: &Container, bond: &Bond) -> Option<bool> {
+        (*bond == Bond::Ours).then(|| container.labels.get(label::SPEC) == Some(&self.hash))
+    }
+}
