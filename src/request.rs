@@ -100,10 +100,12 @@ fn told(answer: Answer) -> Value {
 
 fn error(call: &Call, failure: Failure) -> Error {
     match failure {
-        Failure::Unreachable(reason) => Error::new(Code::NotReady, "nothing listens at the sandbox's address")
-            .with_hint("wait until the sandbox is ready, or look whether it is still alive")
-            .with_detail("reason", reason.to_string())
-            .retryable(),
+        Failure::Unreachable(reason) => {
+            Error::new(Code::NotReady, "nothing listens at the sandbox's address")
+                .with_hint("wait until the sandbox is ready, or look whether it is still alive")
+                .with_detail("reason", reason.to_string())
+                .retryable()
+        }
         Failure::Broken { what, sent } => {
             let error = Error::new(Code::NotReady, "the sandbox gave no whole answer")
                 .with_hint(match sent {

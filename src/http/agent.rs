@@ -112,7 +112,9 @@ thread_local! {
 }
 
 fn current() -> Result<Rc<Context>, ureq::Error> {
-    CURRENT.with_borrow(Clone::clone).ok_or_else(|| ureq::Error::Io(io::Error::other("no request is under way")))
+    CURRENT
+        .with_borrow(Clone::clone)
+        .ok_or_else(|| ureq::Error::Io(io::Error::other("no request is under way")))
 }
 
 /// An agent that keeps at most this many idle connections.
@@ -152,7 +154,8 @@ impl Connector for Handed {
         };
         context.fresh.set(true);
         context.greeting.set(true);
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let buffers =
+            LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         Ok(Some(Line { socket, buffers, process: std::process::id() }))
     }
 }

@@ -98,7 +98,10 @@ impl Client {
             Endpoint::Unix(_) => ("http://localhost".to_owned(), None),
             Endpoint::Tcp { host, port, tls } => {
                 let scheme = if tls.is_some() { "https" } else { "http" };
-                (format!("{scheme}://{}", authority(host, *port)), tls.as_ref().map(tls::settings).transpose()?)
+                (
+                    format!("{scheme}://{}", authority(host, *port)),
+                    tls.as_ref().map(tls::settings).transpose()?,
+                )
             }
         };
         if origin.parse::<Uri>().is_err() {
@@ -117,7 +120,8 @@ impl Client {
     /// Sends a request on a connection of its own and leaves the body to be read; `limit` is not looked at.
     pub fn open(&self, call: &Call, out: &Outgoing<'_>) -> Result<Stream, Failure> {
         let socket = Some(connect(call, &self.endpoint)?);
-        let (_, response) = begin(&self.single, &self.origin, &self.endpoint, call, out, &|_| Ok(()), socket)?;
+        let (_, response) =
+            begin(&self.single, &self.origin, &self.endpoint, call, out, &|_| Ok(()), socket)?;
         let (status, headers) = (response.status().as_u16(), plain(response.headers()));
         Ok(Stream { status, headers, reader: response.into_body().into_reader() })
     }
@@ -151,7 +155,11 @@ impl Stream {
 
 /// Host and port as they stand in a URL.
 pub(crate) fn authority(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 /// An agent for many servers, told apart by the origin that [`exchange`] is given.
@@ -187,7 +195,12 @@ pub(crate) fn fleeting_agent() -> Agent {
 }
 
 /// Asks for the status alone and leaves the rest of the answer unread.
-pub(crate) fn status(agent: &Agent, endpoint: &Endpoint, call: &Call, out: &Outgoing<'_>) -> Result<u16, Failure> {
+pub(crate) fn status(
+    agent: &Agent,
+    endpoint: &Endpoint,
+    call: &Call,
+    out: &Outgoing<'_>,
+) -> Result<u16, Failure> {
     let (_, response) = begin(agent, "http://localhost", endpoint, call, out, &|_| Ok(()), None)?;
     Ok(response.status().as_u16())
 }
@@ -237,7 +250,9 @@ fn connect(call: &Call, endpoint: &Endpoint) -> Result<Socket, Failure> {
 }
 
 fn request<'a>(origin: &str, out: &Outgoing<'a>) -> Result<(Request<()>, Option<&'a [u8]>), Failure> {
-    let wrong = |what: &str| Failure::Refused(Error::invalid(format!("the request's {what} cannot be sent over HTTP")));
+    let wrong = |what: &str| {
+        Failure::Refused(Error::invalid(format!("the request's {what} cannot be sent over HTTP")))
+    };
     // Set on a parsed URI: behind a text, `@host/` would be another host.
     let mut parts = origin.parse::<Uri>().map_err(|_| wrong("origin"))?.into_parts();
     parts.path_and_query = Some(out.target.parse().map_err(|_| wrong("path"))?);

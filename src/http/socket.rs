@@ -145,7 +145,9 @@ fn connect_unix(call: &Call, path: &Path) -> Result<UnixStream, Stop> {
     let bytes = path.as_os_str().as_bytes();
     // The last byte stays zero: the kernel reads up to it.
     if bytes.is_empty() || bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket's path is empty or too long").into());
+        return Err(
+            io::Error::new(io::ErrorKind::InvalidInput, "the socket's path is empty or too long").into()
+        );
     }
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
     for (to, from) in address.sun_path.iter_mut().zip(bytes) {

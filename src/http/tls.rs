@@ -25,8 +25,9 @@ pub(super) fn settings(tls: &Tls) -> Result<TlsConfig> {
             settings = settings.root_certs(RootCerts::Specific(Arc::new(trusted)));
         }
         None if tls.verify => {
-            return Err(Error::invalid("a TLS endpoint needs the certificate of its CA")
-                .with_hint("put ca.pem, cert.pem and key.pem into one folder and name it in DOCKER_CERT_PATH"));
+            return Err(Error::invalid("a TLS endpoint needs the certificate of its CA").with_hint(
+                "put ca.pem, cert.pem and key.pem into one folder and name it in DOCKER_CERT_PATH",
+            ));
         }
         None => settings = settings.root_certs(RootCerts::Specific(Arc::default())),
     }
@@ -56,9 +57,8 @@ fn identity(cert: &Path, key: &Path) -> Result<ClientCert> {
 }
 
 fn certificates(path: &Path, what: &str) -> Result<Vec<CertificateDer<'static>>> {
-    let all: Vec<_> = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect)
-        .map_err(|_| unreadable(what))?;
+    let all: Vec<_> =
+        CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|_| unreadable(what))?;
     if all.is_empty() { Err(unreadable(what)) } else { Ok(all) }
 }
 

@@ -150,7 +150,10 @@ fn without_a_watch_the_engine_is_asked_and_its_failures_do_not_end_the_wait() {
         }
     };
     let call = Call::new().within(FOREVER);
-    assert_eq!(wait_until_ready(&call, &check(port), None, &mut died).unwrap(), Outcome::Died(Ended::default()));
+    assert_eq!(
+        wait_until_ready(&call, &check(port), None, &mut died).unwrap(),
+        Outcome::Died(Ended::default())
+    );
     assert_eq!(questions, 3);
 }
 

@@ -38,7 +38,13 @@ fn sandbox(answers: Vec<Vec<u8>>) -> (u16, JoinHandle<Vec<String>>) {
 }
 
 fn address(port: u16) -> SandboxAddress<'static> {
-    SandboxAddress { host: "127.0.0.1", port, authority: "my.host:8080", container_id: "c1", started_at: "t1" }
+    SandboxAddress {
+        host: "127.0.0.1",
+        port,
+        authority: "my.host:8080",
+        container_id: "c1",
+        started_at: "t1",
+    }
 }
 
 fn get(path: &str) -> Parameters<'_> {
@@ -52,13 +58,18 @@ fn ask(port: u16, parameters: &Parameters<'_>) -> Result<Value> {
 
 #[test]
 fn an_answer_has_status_headers_and_text() {
-    let (port, server) = sandbox(vec![b"HTTP/1.1 418 Tea\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 5\r\n\r\nh\xc3\xa9ya".to_vec()]);
+    let (port, server) = sandbox(vec![
+        b"HTTP/1.1 418 Tea\r\nX-A: 1\r\nx-a: 2\r\nContent-Length: 5\r\n\r\nh\xc3\xa9ya".to_vec(),
+    ]);
     let headers = [("accept".to_owned(), "text/plain".to_owned())];
     let parameters = Parameters { headers: &headers, ..get("/v1/x?y=@z") };
     let answer = ask(port, &parameters).unwrap();
-    assert_eq!(answer, json!({
-        "status": 418, "headers": {"x-a": ["1", "2"], "content-length": ["5"]}, "body": "héya",
-    }));
+    assert_eq!(
+        answer,
+        json!({
+            "status": 418, "headers": {"x-a": ["1", "2"], "content-length": ["5"]}, "body": "héya",
+        })
+    );
     let head = &server.join().unwrap()[0];
     assert!(head.starts_with("get /v1/x?y=@z http/1.1\r\n"), "{head}");
     for line in ["\r\nhost: my.host:8080\r\n", "\r\nx-api-key: secret\r\n", "\r\naccept: text/plain\r\n"] {
@@ -93,13 +104,17 @@ fn answers_without_a_body_end_at_their_head() {
 
 #[test]
 fn what_cannot_be_had_is_an_error_that_says_whether_to_try_again() {
-    let too_large = b"HTTP/1.1 200 OK\r\nContent-Length: 1025\r\n\r\n".iter().copied().chain([b'x'; 1025]).collect();
+    let too_large =
+        b"HTTP/1.1 200 OK\r\nContent-Length: 1025\r\n\r\n".iter().copied().chain([b'x'; 1025]).collect();
     let cases: [(Vec<u8>, Code, bool); 2] =
         [(too_large, Code::QuotaExceeded, false), (b"nonsense".to_vec(), Code::NotReady, false)];
     for (bytes, code, retryable) in cases {
         let (port, server) = sandbox(vec![bytes]);
         let error = ask(port, &get("/")).unwrap_err();
-        assert_eq!((error.code(), error.is_retryable(), error.phase()), (code, retryable, Some(Phase::Request)));
+        assert_eq!(
+            (error.code(), error.is_retryable(), error.phase()),
+            (code, retryable, Some(Phase::Request))
+        );
         server.join().unwrap();
     }
     let (port, server) = sandbox(vec![]);

@@ -41,9 +41,11 @@ fn take_request(stream: &mut (impl Read + Write)) -> Option<String> {
             return None;
         }
     }
-    let length = head.to_ascii_lowercase().split("content-length: ").nth(1).map(|rest| {
-        rest.split("\r\n").next().unwrap().parse::<usize>().unwrap()
-    });
+    let length = head
+        .to_ascii_lowercase()
+        .split("content-length: ")
+        .nth(1)
+        .map(|rest| rest.split("\r\n").next().unwrap().parse::<usize>().unwrap());
     let mut body = vec![0; length.unwrap_or(0)];
     reader.read_exact(&mut body).ok()?;
     Some(head + &String::from_utf8(body).unwrap())
@@ -115,11 +117,15 @@ fn a_unix_socket_is_spoken_to_like_any_other() {
     let out = Outgoing { method: "POST", headers: &headers, body: Some(b"{}"), ..get("/v1/make?name=x") };
     let answer = client.send(&call(), &out).unwrap();
     assert_eq!((answer.status, &answer.body[..]), (201, &b"hello"[..]));
-    let ones: Vec<_> = answer.headers.iter().filter(|(name, _)| name == "x-one").map(|(_, value)| &value[..]).collect();
+    let ones: Vec<_> =
+        answer.headers.iter().filter(|(name, _)| name == "x-one").map(|(_, value)| &value[..]).collect();
     assert_eq!(ones, ["a", "b"]);
     client.send(&call(), &Outgoing { method: "POST", ..get("/empty") }).unwrap();
     let (first, second) = server.join().unwrap();
-    assert!(first.starts_with("POST /v1/make?name=x HTTP/1.1\r\n") && first.ends_with("\r\n\r\n{}"), "{first}");
+    assert!(
+        first.starts_with("POST /v1/make?name=x HTTP/1.1\r\n") && first.ends_with("\r\n\r\n{}"),
+        "{first}"
+    );
     assert!(first.to_ascii_lowercase().contains("\r\nhost: localhost\r\n"), "{first}");
     assert!(second.to_ascii_lowercase().contains("\r\ncontent-length: 0\r\n"), "{second}");
     std::fs::remove_dir_all(folder).unwrap();
@@ -133,7 +139,9 @@ fn a_body_may_end_with_its_connection() {
 
 #[test]
 fn redirects_are_answers() {
-    let answer = answered_with(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n").unwrap();
+    let answer =
+        answered_with(b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n")
+            .unwrap();
     assert_eq!(answer.status, 302);
 }
 
@@ -162,7 +170,10 @@ fn a_head_without_end_is_broken() {
         |mut stream, _| {
             take_request(&mut stream).unwrap();
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
-            while stream.write_all(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n").is_ok() {}
+            while stream
+                .write_all(b"X-Filler: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n")
+                .is_ok()
+            {}
         },
         1,
     );
@@ -315,7 +326,11 @@ fn what_http_cannot_carry_is_refused_before_sending() {
     let (client, server) = serve(|stream, _| hold(stream), 0);
     server.join().unwrap();
     let split = [("x-a", "b\r\nx-c: d")];
-    for out in [get("no-slash here"), Outgoing { headers: &split, ..get("/") }, Outgoing { method: "G T", ..get("/") }] {
+    for out in [
+        get("no-slash here"),
+        Outgoing { headers: &split, ..get("/") },
+        Outgoing { method: "G T", ..get("/") },
+    ] {
         match client.send(&call(), &out) {
             Err(Failure::Refused(error)) => assert_eq!(error.code(), Code::InvalidArgument),
             other => panic!("{other:?}"),
@@ -326,7 +341,8 @@ fn what_http_cannot_carry_is_refused_before_sending() {
 #[test]
 fn a_check_is_asked_on_new_connections_only_and_can_refuse() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let endpoint = Endpoint::Tcp { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port(), tls: None };
+    let endpoint =
+        Endpoint::Tcp { host: "127.0.0.1".into(), port: listener.local_addr().unwrap().port(), tls: None };
     let server = thread::spawn(move || {
         let mut stream = listener.accept().unwrap().0;
         for _ in 0..2 {
@@ -379,6 +395,7 @@ fn a_host_name_is_looked_up() {
     let named = Client::new(Endpoint::Tcp { host: "localhost".into(), port, tls: None }).unwrap();
     assert_eq!(named.send(&call(), &get("/")).unwrap().status, 200);
     server.join().unwrap();
-    let unknown = Client::new(Endpoint::Tcp { host: "no-such-host.invalid".into(), port, tls: None }).unwrap();
+    let unknown =
+        Client::new(Endpoint::Tcp { host: "no-such-host.invalid".into(), port, tls: None }).unwrap();
     assert!(matches!(unknown.send(&call(), &get("/")), Err(Failure::Unreachable(_))));
 }

@@ -44,7 +44,8 @@ fn a_busy_unix_listener_holds_nobody_beyond_the_call() {
     let queued = fill(&endpoint, &listener);
     cancelling_ends_the_connect(&endpoint);
     // Room again: who waits gets in.
-    let waiting = thread::spawn(move || Socket::connect(&Call::new().within(Duration::from_secs(60)), &endpoint));
+    let waiting =
+        thread::spawn(move || Socket::connect(&Call::new().within(Duration::from_secs(60)), &endpoint));
     for _ in 0..=queued.len() {
         listener.accept().unwrap();
     }

@@ -9,7 +9,9 @@ fn a_stream_is_read_as_it_comes_and_looked_at_without_waiting() {
     let (client, server) = serve(
         move |mut stream, _| {
             take_request(&mut stream).unwrap();
-            stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n3\r")
+                .unwrap();
             gone.lock().unwrap().recv().unwrap();
             stream.write_all(b"\ntwo\r\n0\r\n\r\n").unwrap();
         },

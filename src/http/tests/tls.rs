@@ -31,7 +31,17 @@ impl Papers {
     fn make(&self, name: &str, more: &[&str]) {
         let (key, cert, subject) = (format!("{name}.key"), format!("{name}.pem"), format!("/CN={name}"));
         let made = Command::new("openssl")
-            .args(["req", "-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+            .args([
+                "req",
+                "-x509",
+                "-nodes",
+                "-days",
+                "2",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:prime256v1",
+            ])
             .args(["-keyout", &key, "-out", &cert, "-subj", &subject])
             .args(more)
             .current_dir(&self.0)
@@ -46,12 +56,19 @@ impl Papers {
 
     /// What our client should have.
     fn tls(&self) -> Tls {
-        Tls { ca: self.path("ca.pem"), cert: self.path("client.pem"), key: self.path("client.key"), verify: true }
+        Tls {
+            ca: self.path("ca.pem"),
+            cert: self.path("client.pem"),
+            key: self.path("client.key"),
+            verify: true,
+        }
     }
 
     /// Serves one connection with a certificate, and says which requests came.
     fn serve(&self, name: &str) -> (Endpoint, JoinHandle<Vec<String>>) {
-        let all = |path: &Path| CertificateDer::pem_file_iter(path).unwrap().map(Result::unwrap).collect::<Vec<_>>();
+        let all = |path: &Path| {
+            CertificateDer::pem_file_iter(path).unwrap().map(Result::unwrap).collect::<Vec<_>>()
+        };
         let mut trusted = RootCertStore::empty();
         trusted.add(all(&self.path("ca.pem").unwrap()).remove(0)).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -108,7 +125,9 @@ fn a_server_that_the_ca_signed_is_spoken_to_again_and_again() {
 #[test]
 fn a_server_of_another_ca_or_address_gets_no_request() {
     let papers = Papers::new("bad");
-    for (name, tls) in [("elsewhere", papers.tls()), ("server", Tls { ca: papers.path("stranger.pem"), ..papers.tls() })] {
+    for (name, tls) in
+        [("elsewhere", papers.tls()), ("server", Tls { ca: papers.path("stranger.pem"), ..papers.tls() })]
+    {
         let (endpoint, server) = papers.serve(name);
         match with(&endpoint, tls).unwrap().send(&call(), &get("/")) {
             Err(Failure::Broken { what, sent: false }) => assert!(what.contains("certificate"), "{what}"),
