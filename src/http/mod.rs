@@ -21,7 +21,7 @@ use socket::{Socket, Stop};
 mod agent;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tls;
 
 /// Where a server listens.

@@ -6,6 +6,7 @@ use std::thread;
 
 use super::*;
 use crate::error::{Code, Error};
+use crate::http::tests::Nobody;
 
 const FOREVER: Duration = Duration::from_secs(60);
 
@@ -79,7 +80,8 @@ fn one_try_tells_what_it_saw() {
     assert_eq!(probe_once(&call, &check(port), FOREVER).unwrap(), Answered::Yes);
     assert_eq!(probe_once(&call, &check(port), FOREVER).unwrap(), Answered::Status(404));
     server.join().unwrap();
-    assert_eq!(probe_once(&call, &check(port), FOREVER).unwrap(), Answered::No);
+    let nobody = Nobody::new();
+    assert_eq!(probe_once(&call, &check(nobody.port), FOREVER).unwrap(), Answered::No);
 }
 
 #[test]
@@ -126,10 +128,9 @@ fn a_server_that_is_slow_is_given_more_time() {
 
 #[test]
 fn a_container_that_ended_is_seen_by_its_watch() {
-    let (closed, port) = listener();
-    drop(closed);
+    let nobody = Nobody::new();
     let call = Call::new().within(FOREVER);
-    let outcome = wait_until_ready(&call, &check(port), Some(&mut EndsAt(5)), &mut nothing_known).unwrap();
+    let outcome = wait_until_ready(&call, &check(nobody.port), Some(&mut EndsAt(5)), &mut nothing_known).unwrap();
     match outcome {
         Outcome::Died(ended) => assert_eq!((ended.exit_code, &ended.log[..]), (Some(3), "bye")),
         other => panic!("{other:?}"),
@@ -138,8 +139,7 @@ fn a_container_that_ended_is_seen_by_its_watch() {
 
 #[test]
 fn without_a_watch_the_engine_is_asked_and_its_failures_do_not_end_the_wait() {
-    let (closed, port) = listener();
-    drop(closed);
+    let nobody = Nobody::new();
     let mut questions = 0;
     let mut died = |_: &Call| {
         questions += 1;
@@ -151,7 +151,7 @@ fn without_a_watch_the_engine_is_asked_and_its_failures_do_not_end_the_wait() {
     };
     let call = Call::new().within(FOREVER);
     assert_eq!(
-        wait_until_ready(&call, &check(port), None, &mut died).unwrap(),
+        wait_until_ready(&call, &check(nobody.port), None, &mut died).unwrap(),
         Outcome::Died(Ended::default())
     );
     assert_eq!(questions, 3);

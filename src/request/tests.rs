@@ -6,6 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::*;
+use crate::http::tests::Nobody;
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -117,9 +118,8 @@ fn what_cannot_be_had_is_an_error_that_says_whether_to_try_again() {
         );
         server.join().unwrap();
     }
-    let (port, server) = sandbox(vec![]);
-    server.join().unwrap();
-    let error = ask(port, &get("/")).unwrap_err();
+    let nobody = Nobody::new();
+    let error = ask(nobody.port, &get("/")).unwrap_err();
     assert_eq!((error.code(), error.is_retryable()), (Code::NotReady, true));
 }
 
