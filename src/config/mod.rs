@@ -7,8 +7,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::form;
 use crate::mounts::MountRequest;
 use crate::runtime::{Confinement, Limits, Network};
+
+mod parts;
+mod read;
+mod resources;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use parts::{headers, labels, ports};
+pub(crate) use read::{PORTS, bind_host_of_environment, literal_environment, state_dir};
+pub(crate) use resources::{Resources, lower};
 
 /// Which runtime the config asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,28 +76,6 @@ pub(crate) struct AuthConfig {
     pub prefix: String,
 }
 
-/// Limits as one request names them; what it leaves out is the config's.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Resources {
-    pub memory_bytes: Option<u64>,
-    pub cpus: Option<f64>,
-    pub pids: Option<u64>,
-    pub shm_bytes: Option<u64>,
-    pub log_bytes: Option<u64>,
-}
-
-impl Resources {
-    /// These limits where they say something, else the base's.
-    pub fn over(&self, _base: &Limits) -> Limits {
-        todo!()
-    }
-}
-
-/// The lower of both, field by field.
-pub(crate) fn lower(_base: &Limits, _other: Option<&Resources>) -> Limits {
-    todo!()
-}
-
 /// A valid config.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Config {
@@ -129,17 +118,12 @@ pub(crate) struct Config {
 
 impl Config {
     /// Reads and checks a config; looks into the environment and reads the seccomp profile.
-    pub fn from_json(_text: &str) -> Result<Config> {
-        todo!()
+    pub fn from_json(text: &str) -> Result<Config> {
+        read::config(text, &|name| std::env::var_os(name))
     }
 
     /// Whether sandboxes are reached on this very machine.
     pub fn sandbox_is_local(&self) -> bool {
-        todo!()
+        form::is_loopback(&self.sandbox_host)
     }
-}
-
-/// Whether a host is this very machine: `localhost`, 127/8, `::1`.
-pub(crate) fn is_loopback(_host: &str) -> bool {
-    todo!()
 }

@@ -10,8 +10,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{Config, Resources};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::json::{Fields, LIMIT};
 use crate::mounts::MountRequest;
+use crate::sandbox;
+
+mod read;
+#[cfg(test)]
+mod tests;
 
 /// The operations; their numbers are the C ABI's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,8 +58,8 @@ impl Operation {
     ];
 
     /// The operation of this number.
-    pub fn from_number(_number: u32) -> Option<Operation> {
-        todo!()
+    pub fn from_number(number: u32) -> Option<Operation> {
+        Operation::ALL.into_iter().find(|operation| *operation as u32 == number)
     }
 
     /// Its word, such as `"is_alive"`.
@@ -75,13 +81,26 @@ impl Operation {
     pub const fn limit(self) -> usize {
         match self {
             Operation::Request => 32 << 20,
-            _ => crate::json::LIMIT,
+            _ => LIMIT,
         }
     }
 
     /// Reads a request and checks its form.
-    pub(crate) fn parse(self, _json: &str) -> Result<Ask> {
-        todo!()
+    pub(crate) fn parse(self, json: &str) -> Result<Ask> {
+        let mut fields = Fields::parse(json, self.limit())?;
+        let ask = match self {
+            Operation::Create => Ask::Create(read::create(&mut fields)?),
+            Operation::Destroy => Ask::Destroy(read::destroy(&mut fields)?),
+            Operation::Discover => Ask::Discover(read::target(&mut fields)?),
+            Operation::IsAlive => Ask::IsAlive(read::target(&mut fields)?),
+            Operation::List => Ask::List,
+            Operation::Request => Ask::Request(read::request(&mut fields)?),
+            Operation::Release => Ask::Release(read::target(&mut fields)?),
+            Operation::Reap => Ask::Reap(read::reap(&mut fields)?),
+            Operation::WaitReady => Ask::WaitReady(read::wait_ready(&mut fields)?),
+        };
+        fields.finish()?;
+        Ok(ask)
     }
 }
 
@@ -102,12 +121,30 @@ pub(crate) enum Ask {
 impl Ask {
     /// Which operation it is.
     pub fn operation(&self) -> Operation {
-        todo!()
+        match self {
+            Ask::Create(_) => Operation::Create,
+            Ask::Destroy(_) => Operation::Destroy,
+            Ask::Discover(_) => Operation::Discover,
+            Ask::IsAlive(_) => Operation::IsAlive,
+            Ask::List => Operation::List,
+            Ask::Request(_) => Operation::Request,
+            Ask::Release(_) => Operation::Release,
+            Ask::Reap(_) => Operation::Reap,
+            Ask::WaitReady(_) => Operation::WaitReady,
+        }
     }
 
     /// Refuses what this config rules out: names, the auth header, the auth variable.
-    pub fn check(&self, _config: &Config) -> Result<()> {
-        todo!()
+    pub fn check(&self, config: &Config) -> Result<()> {
+        match self {
+            Ask::Create(request) => request.check(config),
+            Ask::Destroy(request) => request.target.check(&config.container_prefix),
+            Ask::Request(request) => request.check(config),
+            Ask::Discover(target) | Ask::IsAlive(target) | Ask::Release(target) => {
+                target.check(&config.container_prefix)
+            }
+            Ask::List | Ask::Reap(_) | Ask::WaitReady(_) => Ok(()),
+        }
     }
 }
 
@@ -123,8 +160,20 @@ pub(crate) struct Target {
 
 impl Target {
     /// Refuses a name that is not this prefix + id, or too long.
-    pub fn check(&self, _prefix: &str) -> Result<()> {
-        todo!()
+    pub fn check(&self, prefix: &str) -> Result<()> {
+        sandbox::check_name(prefix, &self.sandbox_id)?;
+        let name = sandbox::container_name(prefix, &self.sandbox_id);
+        if self.container_name.as_ref().is_some_and(|said| *said != name) {
+            return Err(Error::invalid("`sandbox.container_name` is not this backend's prefix and the sandbox id")
+                .with_hint("use a backend with the `container_prefix` that made this sandbox"));
+        }
+        // Apple's containers have no id but their name.
+        let fits = |id: &String| sandbox::is_container_id(id) || *id == name;
+        if self.container_id.as_ref().is_some_and(|id| !fits(id)) {
+            return Err(Error::invalid("`container_id` is not 64 hex digits")
+                .with_hint("pass the `container_id` of a SandboxInfo, in full"));
+        }
+        Ok(())
     }
 }
 
@@ -147,7 +196,25 @@ pub(crate) struct CreateRequest {
 impl CreateRequest {
     /// The sandbox id: the given one, else of the thread's, else random (another one each time).
     pub fn id(&self) -> Result<String> {
-        todo!()
+        match (&self.sandbox_id, &self.thread_id) {
+            (Some(id), _) => Ok(id.clone()),
+            (None, Some(thread)) => Ok(sandbox::id_of_thread(self.user_id.as_deref().unwrap_or_default(), thread)),
+            (None, None) => sandbox::random_id(),
+        }
+    }
+
+    /// Refuses what this config rules out.
+    pub fn check(&self, config: &Config) -> Result<()> {
+        // Ids that we make have at most 32 digits.
+        let longest = "0".repeat(32);
+        sandbox::check_name(&config.container_prefix, self.sandbox_id.as_ref().unwrap_or(&longest))?;
+        match &config.auth {
+            Some(auth) if self.environment.contains_key(&auth.environment) => {
+                Err(crate::json::wrong(&format!("environment.{}", auth.environment), "is the variable of `auth`")
+                    .with_hint("leave it out: the library makes a key for each sandbox"))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -168,6 +235,19 @@ pub(crate) struct SandboxRequest {
     pub body: Option<Vec<u8>>,
     pub timeout: Duration,
     pub max_response_bytes: u64,
+}
+
+impl SandboxRequest {
+    /// Refuses what this config rules out.
+    pub fn check(&self, config: &Config) -> Result<()> {
+        self.target.check(&config.container_prefix)?;
+        let Some(auth) = &config.auth else { return Ok(()) };
+        match self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(&auth.header)) {
+            true => Err(Error::invalid("`headers` has the header of `auth`")
+                .with_hint("leave it out: the library sends each sandbox its key")),
+            false => Ok(()),
+        }
+    }
 }
 
 /// Which sandboxes to reap.
@@ -201,8 +281,11 @@ pub(crate) struct AllocatePort {
 
 impl AllocatePort {
     /// Reads a request and checks its form.
-    pub fn parse(_json: &str) -> Result<AllocatePort> {
-        todo!()
+    pub fn parse(json: &str) -> Result<AllocatePort> {
+        let mut fields = Fields::parse(json, LIMIT)?;
+        let request = read::allocate_port(&mut fields)?;
+        fields.finish()?;
+        Ok(request)
     }
 }
 
@@ -214,7 +297,11 @@ pub(crate) struct ReleasePort {
 
 impl ReleasePort {
     /// Reads a request and checks its form.
-    pub fn parse(_json: &str) -> Result<ReleasePort> {
-        todo!()
+    pub fn parse(json: &str) -> Result<ReleasePort> {
+        let mut fields = Fields::parse(json, LIMIT)?;
+        let port = fields.port("port")?;
+        let port = fields.required("port", port)?;
+        fields.finish()?;
+        Ok(ReleasePort { port })
     }
 }
