@@ -18,7 +18,8 @@ mod resources;
 mod tests;
 
 pub(crate) use parts::{headers, labels, ports};
-pub(crate) use read::{PORTS, bind_host_of_environment, literal_environment, state_dir};
+pub(crate) use crate::form::is_loopback;
+pub(crate) use read::{bind_host_of_environment, literal_environment, state_dir};
 pub(crate) use resources::{Resources, lower};
 
 /// Which runtime the config asks for.
