@@ -1,5 +1,4 @@
 //! Waits until a sandbox answers, or says why it never will.
-#![allow(dead_code)]
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,4 @@
 //! An HTTP request to a sandbox, and to no other host.
-#![allow(dead_code)]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

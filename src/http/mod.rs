@@ -3,7 +3,6 @@
 //! No proxy, no redirect, no decompression; head and body are capped; nothing is allocated by a claimed length; the
 //! call's deadline is the one time limit. `socket.rs` has the descriptors and their waits, `agent.rs` is what ureq
 //! sees of them, this file joins the two.
-#![allow(dead_code)]
 
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -122,16 +121,13 @@ impl Client {
         let socket = Some(connect(call, &self.endpoint)?);
         let (_, response) =
             begin(&self.single, &self.origin, &self.endpoint, call, out, &|_| Ok(()), socket)?;
-        let (status, headers) = (response.status().as_u16(), plain(response.headers()));
-        Ok(Stream { status, headers, reader: response.into_body().into_reader() })
+        Ok(Stream { status: response.status().as_u16(), reader: response.into_body().into_reader() })
     }
 }
 
 /// An answer whose body is read piece by piece.
 pub(crate) struct Stream {
     pub status: u16,
-    /// Names in lower case.
-    pub headers: Vec<(String, String)>,
     reader: BodyReader<'static>,
 }
 
