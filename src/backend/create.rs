@@ -201,7 +201,7 @@ fn make(
     let started = start(session, call, &made, timings);
     let (watch, container) = match started {
         Ok(started) => started,
-        Err(refusal) => return Err(undo(session, call, &made.id, refusal)),
+        Err(refusal) => return Err(undo(session, call, plan, &made.id, refusal)),
     };
     checkpoint("create:started");
     if let Some(port) = port {
@@ -239,11 +239,11 @@ fn start(
 }
 
 /// Removes by id what this call has just made, while the name is still held and nobody can have adopted it.
-fn undo(session: &Session, call: &Call, id: &str, refusal: Refusal) -> Refusal {
+fn undo(session: &Session, call: &Call, plan: &Plan, id: &str, refusal: Refusal) -> Refusal {
     let Err(left) = session.remove_wholly(&session.sheltered(call), id) else {
         return refusal;
     };
-    log::warn!(target: "sandport", call = call.number(); "a container that failed to start could not be removed: {left}");
+    say_residue(call, plan, left);
     let tell = |error: Error| error.with_detail("residue", id);
     match refusal {
         Refusal::NameInUse(error) => Refusal::NameInUse(tell(error)),
@@ -297,14 +297,14 @@ fn settle(
         }
         Ok(Ready::Ended(error)) if made.is_none() => {
             tenure.forget();
-            log::debug!(target: "sandport", call = call.number(); "what was adopted has ended, looking again: {error}");
+            log::debug!(target: "sandport", call = call.number(); "what was adopted has ended, looking again: {}", error.message());
             return Ok(None);
         }
         Ok(Ready::Ended(error) | Ready::No(error)) => error,
         Err(error) => error,
     };
     if made.is_some() {
-        return Err(take_back(session, call, tenure, &container.id, failure));
+        return Err(take_back(session, call, plan, tenure, &container.id, failure));
     }
     tenure.release();
     Err(match bond {
@@ -316,7 +316,14 @@ fn settle(
 }
 
 /// Removes what this call made, unless a peer has adopted it meanwhile.
-fn take_back(session: &Session, call: &Call, tenure: Tenure<'_>, id: &str, failure: Error) -> Error {
+fn take_back(
+    session: &Session,
+    call: &Call,
+    plan: &Plan,
+    tenure: Tenure<'_>,
+    id: &str,
+    failure: Error,
+) -> Error {
     let call = session.sheltered(call);
     let failure = failure.in_phase(Phase::Ready);
     let taken = (|| {
@@ -332,8 +339,13 @@ fn take_back(session: &Session, call: &Call, tenure: Tenure<'_>, id: &str, failu
         Ok(true) => failure,
         Ok(false) => failure.with_detail("adopted_by_peer", true),
         Err(left) => {
-            log::warn!(target: "sandport", call = call.number(); "what was made could not be removed: {left}");
+            say_residue(&call, plan, left);
             failure.with_detail("residue", id)
         }
     }
+}
+
+fn say_residue(call: &Call, plan: &Plan, left: Error) {
+    let left = plan.secrets.clean(left);
+    log::warn!(target: "sandport", call = call.number(); "a container that this call made could not be removed: {left}");
 }

@@ -59,6 +59,7 @@ impl Backend {
     /// first call then says so.
     pub fn open(config: &str) -> Result<(Backend, Value)> {
         let config = Config::from_json(config)?;
+        opening::check_reach(&config)?;
         let state = StateDir::open(config.state_dir.as_deref())?;
         let backend = Backend(Arc::new(Inner { config: Arc::new(config), state, session: Mutex::new(None) }));
         let answer = opening::answer(&backend)?;

@@ -9,7 +9,7 @@ use super::Backend;
 use super::session::Session;
 use crate::call::Call;
 use crate::config::{Config, RuntimeChoice};
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::locks::StateDir;
 use crate::operation::{AllocatePort, ReleasePort};
 use crate::ports;
@@ -24,9 +24,26 @@ const FEATURES: [&str; 13] = [
     "call_start", "queue", "set_log",
 ];
 
+/// Refuses engines of another machine where sandboxes are said to be reached on this one.
+pub(super) fn check_reach(config: &Config) -> Result<()> {
+    let candidates = detect::candidates(config)?;
+    if !config.sandbox_is_local() || candidates.iter().any(|candidate| !candidate.is_remote()) {
+        return Ok(());
+    }
+    Err(out_of_reach())
+}
+
+fn out_of_reach() -> Error {
+    Error::invalid("sandbox_host is this machine's loopback, and the engine runs on another machine")
+        .with_hint("set sandbox_host to a name or address by which this machine reaches the engine's machine")
+}
+
 /// Finds the engine that the config means and opens its part of the state directory.
 pub(super) fn settle(config: &Arc<Config>, state: StateDir, call: &Call) -> Result<Session> {
     let runtime = detect::open(config, call)?;
+    if runtime.is_remote() && config.sandbox_is_local() {
+        return Err(out_of_reach());
+    }
     Session::open(config.clone(), runtime, state)
 }
 

@@ -20,7 +20,7 @@ use crate::mounts;
 use crate::operation::Target;
 use crate::ports;
 use crate::request::Connections;
-use crate::runtime::{Container, NetworkLock, Runtime};
+use crate::runtime::{Container, Network, NetworkLock, Runtime};
 use crate::sandbox::{self, Auth, SandboxInfo};
 
 /// The bridge without traffic between containers.
@@ -199,9 +199,16 @@ impl Session {
         }
     }
 
+    fn wants_isolation(&self) -> bool {
+        matches!(self.config.network, Network::Isolated { .. })
+    }
+
     /// What its user should know of a sandbox.
     pub fn warnings(&self, info: &SandboxInfo, bond: &Bond) -> Vec<String> {
         let mut warnings = self.config.warnings.clone();
+        if info.created == Some(false) && info.isolation == Some("shared") && self.wants_isolation() {
+            warnings.push("other containers of the engine can reach this sandbox by its network".to_owned());
+        }
         if info.leased == Some(false) {
             warnings.push(match bond {
                 Bond::Stranger => "another tool made this container, and may remove it while it is in use".to_owned(),

@@ -68,6 +68,12 @@ impl Candidate {
         Candidate::engine(kind, format!("unix://{}", path.display()))
     }
 
+    /// Whether it is on another machine.
+    pub fn is_remote(&self) -> bool {
+        let tls = self.tls.clone().or_else(tls_from_environment);
+        self.kind != Some(Kind::Apple) && parse(&self.endpoint, tls).is_ok_and(|endpoint| is_remote(&endpoint))
+    }
+
     /// The runtime itself; nothing is asked yet.
     pub fn runtime(&self, call_timeout: Duration) -> Result<Arc<dyn Runtime>> {
         if self.kind == Some(Kind::Apple) {
