@@ -29,3 +29,12 @@ pub use error::{Code, Error, Phase, Result};
 pub use operation::Operation;
 pub use runtime::{Kind, State};
 pub use sandbox::{Auth, SandboxInfo, Timings};
+
+/// The documents' Rust is compiled, and run where it can be, with the tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../README.md")]
+    struct Readme;
+    #[doc = include_str!("../docs/rust.md")]
+    struct Rust;
+}

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sandport::{Code, Operation};
+use sandport::{Backend, Code, Operation};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -183,4 +183,38 @@ fn every_dependency_is_justified() {
         }
     }
     assert!(count > 8, "{count} dependencies");
+}
+
+#[test]
+fn every_config_field_of_the_document_is_known_to_the_library() {
+    let text = read("docs/api.md");
+    let table = text.split("| field | default | meaning |").nth(1).unwrap();
+    let mut names = Vec::new();
+    for row in table.lines().skip(1).take_while(|line| line.starts_with('|')).skip(1) {
+        let first = row.split('|').nth(1).unwrap();
+        names.extend(first.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    assert!(names.len() > 25, "{names:?}");
+    let refusal = |name: &str| {
+        // A list of a list is the right kind for no field, so nothing is opened.
+        match Backend::open(&format!("{{\"{name}\": [[]]}}")) {
+            Ok(_) => panic!("{name} takes anything"),
+            Err(error) => error.message().to_owned(),
+        }
+    };
+    let unknown = refusal("no_such_field").replace("no_such_field", "");
+    for name in names {
+        assert_ne!(refusal(&name).replace(&name, ""), unknown, "{name}");
+    }
+}
+
+#[test]
+fn the_hardened_settings_are_a_config() {
+    let text = read("docs/security.md");
+    let block = text.split("```json").nth(1).unwrap().split("```").next().unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(block).unwrap();
+    // An engine that is not there: only the form is of interest.
+    config["endpoint"] = "unix:///nowhere/docker.sock".into();
+    let (_, opened) = Backend::open(&config.to_string()).unwrap();
+    assert_eq!(opened["warnings"], serde_json::json!([]));
 }
