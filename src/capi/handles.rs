@@ -4,13 +4,13 @@
 //! so that a JavaScript number holds them.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fork;
 use super::queue::Queue;
 use super::started::{OpenBackend, Started};
 use crate::error::{Code, Error, Result};
+use crate::locks::epoch;
 
 const INDEX_BITS: u32 = 20;
 const GENERATION_BITS: u32 = 29;
@@ -45,7 +45,8 @@ impl Kind {
 
 struct Slot {
     generation: u64,
-    epoch: u32,
+    /// How many forks lay before; an entry of another epoch is never found, closed or dropped.
+    epoch: u64,
     entry: Option<Entry>,
 }
 
@@ -57,22 +58,9 @@ pub(crate) struct Table {
 
 static TABLE: Mutex<Table> = Mutex::new(Table { slots: Vec::new(), free: VecDeque::new() });
 
-/// Raised in the child of a fork; an entry of another epoch is never found, closed or dropped.
-static EPOCH: AtomicU32 = AtomicU32::new(0);
-
 /// The table, also when a thread panicked while it held it: every change is one assignment.
 pub(super) fn table() -> MutexGuard<'static, Table> {
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Makes every handle of today invalid. For the child of a fork, which holds the table.
-pub(super) fn raise_epoch() {
-    EPOCH.fetch_add(1, Ordering::SeqCst);
-}
-
-/// The epoch of this process; it differs from that of before a fork.
-pub(super) fn epoch() -> u32 {
-    EPOCH.load(Ordering::SeqCst)
 }
 
 fn number(kind: Kind, generation: u64, index: usize) -> u64 {
