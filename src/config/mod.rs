@@ -20,7 +20,7 @@ mod tests;
 pub(crate) use parts::{headers, labels, ports};
 pub(crate) use crate::form::is_loopback;
 pub(crate) use read::{bind_host_of_environment, literal_environment, state_dir};
-pub(crate) use resources::{Resources, lower};
+pub(crate) use resources::Resources;
 
 /// Which runtime the config asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,25 +48,23 @@ impl Resources {
             log_bytes: self.log_bytes.unwrap_or(base.log_bytes),
         }
     }
+
+    /// The lower of both, limit by limit; no limit is the highest.
+    pub fn under(&self, base: &Limits) -> Limits {
+        Limits {
+            memory_bytes: base.memory_bytes.into_iter().chain(self.memory_bytes).min(),
+            no_swap: base.no_swap,
+            cpus: base.cpus.into_iter().chain(self.cpus).reduce(f64::min),
+            pids: self.pids.map_or(base.pids, |pids| pids.min(base.pids)),
+            shm_bytes: base.shm_bytes.into_iter().chain(self.shm_bytes).min(),
+            log_bytes: self.log_bytes.map_or(base.log_bytes, |bytes| bytes.min(base.log_bytes)),
+        }
+    }
 }
 
 /// The limits of a config that says none.
 pub(super) fn usual() -> Limits {
     Limits { pids: PIDS, log_bytes: LOG_BYTES, ..Limits::default() }
-}
-
-/// The lower of both, limit by limit; no limit is the highest.
-pub(crate) fn lower(base: &Limits, other: Option<&Resources>) -> Limits {
-    let Some(other) = other else { return base.clone() };
-    let cpus = base.cpus.into_iter().chain(other.cpus).reduce(f64::min);
-    Limits {
-        memory_bytes: base.memory_bytes.into_iter().chain(other.memory_bytes).min(),
-        no_swap: base.no_swap,
-        cpus,
-        pids: other.pids.map_or(base.pids, |pids| pids.min(base.pids)),
-        shm_bytes: base.shm_bytes.into_iter().chain(other.shm_bytes).min(),
-        log_bytes: other.log_bytes.map_or(base.log_bytes, |bytes| bytes.min(base.log_bytes)),
-    }
 }
 
 #[cfg(test)]
@@ -80,10 +78,10 @@ mod tests {
             Resources { memory_bytes: Some(200), cpus: Some(0.5), pids: Some(20), shm_bytes: None, log_bytes: Some(1) };
         let over = asked.over(&base);
         assert_eq!((over.memory_bytes, over.cpus, over.pids, over.shm_bytes), (Some(200), Some(0.5), 20, Some(5)));
-        let low = lower(&base, Some(&asked));
+        let low = asked.under(&base);
         assert_eq!((low.memory_bytes, low.cpus, low.pids, low.shm_bytes), (Some(100), Some(0.5), 10, Some(5)));
         assert_eq!((over.log_bytes, low.log_bytes), (1, 1));
-        assert_eq!(lower(&base, None), base);
+        assert_eq!(Resources::default().under(&base), base);
         assert_eq!(Resources::default().over(&base), base);
     }
 }
