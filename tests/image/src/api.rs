@@ -30,8 +30,13 @@ pub fn answer(request: &Request) -> Answer {
             "headers": request.headers, "body": String::from_utf8_lossy(&request.body),
         })),
         ("GET", "/close") => Answer { close: true, ..Answer::text(200, "bye") },
-        ("GET", "/redirect") => Answer { headers: vec![("location".into(), "/echo".into())], ..Answer::text(302, "") },
+        ("GET", "/redirect") => {
+            Answer { headers: vec![("location".into(), "/echo".into())], ..Answer::text(302, "") }
+        }
         ("GET", _) if path.starts_with("/bytes/") => sized(&path[7..]),
+        ("GET", "/drip") => {
+            Answer { drip: true, ..Answer::text(200, "a byte at a time, for two seconds and a bit") }
+        }
         ("GET", _) if path.starts_with("/slow/") => slow(&path[6..]),
         _ => Answer::text(404, "no such thing"),
     }
@@ -113,10 +118,14 @@ fn list(body: &Value) -> Result<Value, String> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(|error| error.to_string())?.flatten() {
         let meta = entry.metadata().map_err(|error| error.to_string())?;
-        files.push(json!({"name": entry.file_name().to_string_lossy(), "path": entry.path().to_string_lossy(),
-            "is_directory": meta.is_dir(), "size": meta.len()}));
+        files.push(
+            json!({"name": entry.file_name().to_string_lossy(), "path": entry.path().to_string_lossy(),
+            "is_directory": meta.is_dir(), "size": meta.len()}),
+        );
     }
-    Ok(json!({"path": path, "files": files, "total_count": files.len(), "directory_count": 0, "file_count": files.len()}))
+    Ok(
+        json!({"path": path, "files": files, "total_count": files.len(), "directory_count": 0, "file_count": files.len()}),
+    )
 }
 
 fn sized(count: &str) -> Answer {

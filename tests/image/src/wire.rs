@@ -21,15 +21,29 @@ pub struct Answer {
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
     pub close: bool,
+    /// Whether the body comes a byte at a time, 50 ms apart.
+    pub drip: bool,
 }
 
 impl Answer {
     pub fn json(body: serde_json::Value) -> Self {
-        Answer { status: 200, headers: vec![("content-type".into(), "application/json".into())], body: body.to_string().into_bytes(), close: false }
+        Answer {
+            status: 200,
+            headers: vec![("content-type".into(), "application/json".into())],
+            body: body.to_string().into_bytes(),
+            close: false,
+            drip: false,
+        }
     }
 
     pub fn text(status: u16, body: &str) -> Self {
-        Answer { status, headers: vec![("content-type".into(), "text/plain".into())], body: body.as_bytes().to_vec(), close: false }
+        Answer {
+            status,
+            headers: vec![("content-type".into(), "text/plain".into())],
+            body: body.as_bytes().to_vec(),
+            close: false,
+            drip: false,
+        }
     }
 }
 
@@ -52,7 +66,11 @@ pub fn read(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Request> {
         .filter_map(|line| line.split_once(':'))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
         .collect();
-    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+    let length = headers
+        .iter()
+        .find(|(name, _)| name == "content-length")
+        .and_then(|(_, value)| value.parse().ok())
+        .unwrap_or(0);
     while unread.len() < length {
         if !more(stream, unread) {
             return None;
@@ -63,7 +81,8 @@ pub fn read(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Request> {
 }
 
 pub fn write(stream: &mut TcpStream, request: &Request, answer: &Answer) -> Result<()> {
-    let mut out = format!("HTTP/1.1 {} Status\r\ncontent-length: {}\r\n", answer.status, answer.body.len()).into_bytes();
+    let mut out = format!("HTTP/1.1 {} Status\r\ncontent-length: {}\r\n", answer.status, answer.body.len())
+        .into_bytes();
     for (name, value) in &answer.headers {
         out.extend(format!("{name}: {value}\r\n").into_bytes());
     }
@@ -71,6 +90,13 @@ pub fn write(stream: &mut TcpStream, request: &Request, answer: &Answer) -> Resu
         out.extend(b"connection: close\r\n");
     }
     out.extend(b"\r\n");
+    if answer.drip {
+        stream.write_all(&out)?;
+        return answer.body.iter().try_for_each(|byte| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            stream.write_all(&[*byte])
+        });
+    }
     if request.method != "HEAD" {
         out.extend(&answer.body);
     }
