@@ -71,7 +71,8 @@ impl Candidate {
     /// Whether it is on another machine.
     pub fn is_remote(&self) -> bool {
         let tls = self.tls.clone().or_else(tls_from_environment);
-        self.kind != Some(Kind::Apple) && parse(&self.endpoint, tls).is_ok_and(|endpoint| is_remote(&endpoint))
+        self.kind != Some(Kind::Apple)
+            && parse(&self.endpoint, tls).is_ok_and(|endpoint| is_remote(&endpoint))
     }
 
     /// The runtime itself; nothing is asked yet.
@@ -115,15 +116,22 @@ fn settle(wish: &Wish, call: &Call) -> Result<Arc<dyn Runtime>> {
         };
         call.check()?;
         log::debug!(target: "sandport", call = call.number(); "no engine at {}: {}", candidate.endpoint, error.message());
-        tried.push(if candidate.endpoint.is_empty() { "`container`".to_owned() } else { clean(&candidate.endpoint) });
+        tried.push(if candidate.endpoint.is_empty() {
+            "`container`".to_owned()
+        } else {
+            clean(&candidate.endpoint)
+        });
         // One that is there and fails says more than those that are not there.
-        let absent = error.code() == Code::RuntimeUnavailable && !error.message().ends_with("permission denied");
-        let says_more = !absent && first.as_ref().is_none_or(|known| known.code() == Code::RuntimeUnavailable);
+        let absent =
+            error.code() == Code::RuntimeUnavailable && !error.message().ends_with("permission denied");
+        let says_more =
+            !absent && first.as_ref().is_none_or(|known| known.code() == Code::RuntimeUnavailable);
         if first.is_none() || says_more {
             first = Some(error);
         }
     }
-    let first = first.unwrap_or_else(|| Error::new(Code::RuntimeUnavailable, "no container engine was found"));
+    let first =
+        first.unwrap_or_else(|| Error::new(Code::RuntimeUnavailable, "no container engine was found"));
     let absent = first.code() == Code::RuntimeUnavailable && !first.message().ends_with("permission denied");
     if tried.len() < 2 || !absent {
         return Err(first);
@@ -137,7 +145,8 @@ fn settle(wish: &Wish, call: &Call) -> Result<Arc<dyn Runtime>> {
 /// An endpoint's text, judged: what can never work is refused here.
 pub(crate) fn parse(endpoint: &str, tls: Option<Tls>) -> Result<Endpoint> {
     let Some((scheme, rest)) = endpoint.split_once("://") else {
-        return Err(Error::invalid("`endpoint` has no scheme").with_hint("write unix:///path/to/socket or tcp://host:port"));
+        return Err(Error::invalid("`endpoint` has no scheme")
+            .with_hint("write unix:///path/to/socket or tcp://host:port"));
     };
     match scheme {
         "unix" if rest.starts_with('/') && !rest.contains('\0') => Ok(Endpoint::Unix(PathBuf::from(rest))),
@@ -172,8 +181,9 @@ fn tcp(scheme: &str, rest: &str, tls: Option<Tls>) -> Result<Endpoint> {
         return Err(wrong());
     }
     if !is_loopback(host) && !tls.as_ref().is_some_and(|tls| tls.verify) {
-        return Err(Error::invalid("`endpoint` is beyond this machine and has no verified TLS")
-            .with_hint("give the engine TLS and set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or forward its socket"));
+        return Err(Error::invalid("`endpoint` is beyond this machine and has no verified TLS").with_hint(
+            "give the engine TLS and set DOCKER_TLS_VERIFY=1 and DOCKER_CERT_PATH, or forward its socket",
+        ));
     }
     Ok(Endpoint::Tcp { host: host.to_owned(), port, tls })
 }
@@ -187,7 +197,8 @@ pub(crate) fn is_remote(endpoint: &Endpoint) -> bool {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The TLS that the docker command would speak: `DOCKER_TLS_VERIFY`, `DOCKER_TLS` and `DOCKER_CERT_PATH`.
@@ -226,7 +237,8 @@ impl Surroundings {
     fn candidates(&self, wish: &Wish) -> Result<Vec<Candidate>> {
         if let Some(endpoint) = &wish.endpoint {
             if wish.kind == Some(Kind::Apple) {
-                return Err(Error::invalid("`endpoint` has no meaning for runtime \"container\"").with_hint("leave it out"));
+                return Err(Error::invalid("`endpoint` has no meaning for runtime \"container\"")
+                    .with_hint("leave it out"));
             }
             return Ok(vec![Candidate::engine(wish.kind, endpoint)]);
         }
@@ -258,7 +270,11 @@ impl Surroundings {
         all.extend(self.under_home(".docker/run/docker.sock"));
         all.extend(self.variable("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("docker.sock")));
         if self.macos {
-            all.extend([".orbstack/run/docker.sock", ".colima/default/docker.sock"].iter().filter_map(|path| self.under_home(path)));
+            all.extend(
+                [".orbstack/run/docker.sock", ".colima/default/docker.sock"]
+                    .iter()
+                    .filter_map(|path| self.under_home(path)),
+            );
         }
         Ok(all.iter().map(|path| Candidate::socket(kind, path)).collect())
     }
@@ -270,7 +286,9 @@ impl Surroundings {
             return vec![Candidate::engine(kind, host)];
         }
         let mut all = Vec::new();
-        all.extend(self.variable("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("podman/podman.sock")));
+        all.extend(
+            self.variable("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("podman/podman.sock")),
+        );
         all.push(PathBuf::from("/run/podman/podman.sock"));
         all.extend(self.under_home(".local/share/containers/podman/machine/podman.sock"));
         all.iter().map(|path| Candidate::socket(kind, path)).collect()
@@ -279,14 +297,17 @@ impl Surroundings {
     /// The endpoint of the docker command's current context; `None` for the default one.
     fn context(&self) -> Result<Option<Candidate>> {
         let Some(folder) = &self.docker_folder else { return Ok(None) };
-        let current = || read::<ConfigFile>(&folder.join("config.json")).and_then(|file| file.current_context);
+        let current =
+            || read::<ConfigFile>(&folder.join("config.json")).and_then(|file| file.current_context);
         let Some(name) = self.variable("DOCKER_CONTEXT").or_else(current) else { return Ok(None) };
         if name.is_empty() || name == "default" {
             return Ok(None);
         }
-        let digest: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String =
+            Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         let meta = read::<Meta>(&folder.join("contexts/meta").join(&digest).join("meta.json"));
-        let Some(docker) = meta.filter(|meta| meta.name == name).and_then(|meta| meta.endpoints.docker) else {
+        let Some(docker) = meta.filter(|meta| meta.name == name).and_then(|meta| meta.endpoints.docker)
+        else {
             return Err(Error::invalid("the current docker context cannot be read")
                 .with_hint("run `docker context use default`, or set `endpoint`"));
         };

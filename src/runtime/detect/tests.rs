@@ -3,7 +3,8 @@
 use super::*;
 
 fn around(variables: &'static [(&'static str, &'static str)]) -> Surroundings {
-    let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let find =
+        |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     Surroundings { variables: Box::new(find), docker_folder: None, macos: false }
 }
 
@@ -72,11 +73,19 @@ fn the_current_context_names_host_and_certificates() {
     assert!(tls.verify && tls.ca == Some(files.join("ca.pem")) && tls.cert.is_none());
     assert!(is_remote(&parse(&all[0].endpoint, Some(tls)).unwrap()));
 
-    let host = Surroundings { docker_folder: Some(folder.clone()), ..self::around(&[("DOCKER_HOST", "unix:///d")]) };
+    let host =
+        Surroundings { docker_folder: Some(folder.clone()), ..self::around(&[("DOCKER_HOST", "unix:///d")]) };
     assert_eq!(endpoints(&host.candidates(&wish(Some(Kind::Docker))).unwrap()), ["unix:///d"]);
-    let default = Surroundings { docker_folder: Some(folder.clone()), ..self::around(&[("DOCKER_CONTEXT", "default")]) };
-    assert_eq!(endpoints(&default.candidates(&wish(Some(Kind::Docker))).unwrap()), ["unix:///var/run/docker.sock"]);
-    let lost = Surroundings { docker_folder: Some(folder.clone()), ..self::around(&[("DOCKER_CONTEXT", "lost")]) };
+    let default = Surroundings {
+        docker_folder: Some(folder.clone()),
+        ..self::around(&[("DOCKER_CONTEXT", "default")])
+    };
+    assert_eq!(
+        endpoints(&default.candidates(&wish(Some(Kind::Docker))).unwrap()),
+        ["unix:///var/run/docker.sock"]
+    );
+    let lost =
+        Surroundings { docker_folder: Some(folder.clone()), ..self::around(&[("DOCKER_CONTEXT", "lost")]) };
     assert_eq!(lost.candidates(&wish(Some(Kind::Docker))).unwrap_err().code(), Code::InvalidArgument);
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -114,7 +123,9 @@ fn hosts_and_ports_are_read_in_every_form() {
         ("tcp://[0:0:0:0:0:0:0:1]", "0:0:0:0:0:0:0:1", 2375),
     ] {
         match parse(text, None).unwrap() {
-            Endpoint::Tcp { host: read, port: at, tls: None } => assert_eq!((read.as_str(), at), (host, port)),
+            Endpoint::Tcp { host: read, port: at, tls: None } => {
+                assert_eq!((read.as_str(), at), (host, port))
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -88,7 +88,10 @@ fn find(file: &File, registry: &str, ask: impl Fn(&str, &str) -> Option<Helped>)
         });
     }
     let entry = file.auths.get(key).or_else(|| {
-        file.auths.iter().find(|(name, _)| host(name) == registry || (key == HUB && host(name) == "index.docker.io")).map(|(_, entry)| entry)
+        file.auths
+            .iter()
+            .find(|(name, _)| host(name) == registry || (key == HUB && host(name) == "index.docker.io"))
+            .map(|(_, entry)| entry)
     })?;
     if !entry.identitytoken.is_empty() {
         return Some(token(key, entry.identitytoken.clone()));

@@ -38,9 +38,12 @@ impl Said {
 
     /// The error that it is when nothing better is known.
     pub(super) fn error(&self, phase: Phase) -> Error {
-        let error = Error::new(Code::RuntimeFailed, format!("the engine refused: {}", self.text)).in_phase(phase);
+        let error =
+            Error::new(Code::RuntimeFailed, format!("the engine refused: {}", self.text)).in_phase(phase);
         if self.has(&["permission denied", "cgroup"]) {
-            return error.with_hint("look at the engine's own log; rootless engines need cgroups v2 and its controllers");
+            return error.with_hint(
+                "look at the engine's own log; rootless engines need cgroups v2 and its controllers",
+            );
         }
         if self.status >= 500 { error.retryable() } else { error.with_hint("look at the engine's own log") }
     }
@@ -49,12 +52,17 @@ impl Said {
     pub(super) fn wants_another_version(&self) -> bool {
         self.status == 400
             && self.lower.contains("client")
-            && self.has(&["is too old. minimum supported", "is too new. maximum supported", "newer than server"])
+            && self.has(&[
+                "is too old. minimum supported",
+                "is too new. maximum supported",
+                "newer than server",
+            ])
     }
 
     /// Podman without `catatonit`.
     pub(super) fn lacks_init(&self) -> bool {
-        self.status >= 500 && self.has(&["container-init binary not found", "failed to locate init binary", "docker-init"])
+        self.status >= 500
+            && self.has(&["container-init binary not found", "failed to locate init binary", "docker-init"])
     }
 
     /// A network that is not there, or one name for two.
@@ -76,7 +84,11 @@ impl Said {
     fn name_in_use(&self) -> bool {
         self.status == 409
             || (self.status >= 500
-                && self.has(&["that name is already in use", "is in use: container already exists", "is already in use by"]))
+                && self.has(&[
+                    "that name is already in use",
+                    "is in use: container already exists",
+                    "is already in use by",
+                ]))
     }
 
     fn no_image(&self) -> bool {
@@ -102,12 +114,20 @@ pub(super) fn create(said: &Said) -> Refusal {
         return Refusal::NoImage(error.with_hint("pull it, or let `pull` be \"missing\""));
     }
     if said.name_in_use() {
-        let error = Error::new(Code::NameConflict, format!("the container name is in use: {}", said.text)).in_phase(phase);
-        return Refusal::NameInUse(error.with_hint("remove or rename that container, or use another sandbox id"));
+        let error = Error::new(Code::NameConflict, format!("the container name is in use: {}", said.text))
+            .in_phase(phase);
+        return Refusal::NameInUse(
+            error.with_hint("remove or rename that container, or use another sandbox id"),
+        );
     }
-    if said.has(&["bind source path does not exist", "no such file or directory"]) && said.has(&["mount", "statfs"]) {
-        let error = Error::new(Code::InvalidArgument, "a mount's source does not exist where the engine runs").in_phase(phase);
-        let hint = "make the folder first; if the engine sees another file system, set `mount_paths` to \"engine\"";
+    if said.has(&["bind source path does not exist", "no such file or directory"])
+        && said.has(&["mount", "statfs"])
+    {
+        let error =
+            Error::new(Code::InvalidArgument, "a mount's source does not exist where the engine runs")
+                .in_phase(phase);
+        let hint =
+            "make the folder first; if the engine sees another file system, set `mount_paths` to \"engine\"";
         return Refusal::Failed(error.with_hint(hint));
     }
     if said.port_in_use() {
@@ -123,14 +143,19 @@ pub(super) fn start(said: &Said) -> Refusal {
         return Refusal::PortInUse(port_error(said, phase));
     }
     if said.container_gone() {
-        let error = Error::new(Code::RuntimeFailed, format!("the container vanished before its start: {}", said.text));
+        let error = Error::new(
+            Code::RuntimeFailed,
+            format!("the container vanished before its start: {}", said.text),
+        );
         return Refusal::Gone(error.in_phase(phase).retryable());
     }
     let error = said.error(phase);
     Refusal::Failed(if said.has(&["cannot assign requested address"]) {
         error.with_hint("`bind_host` is no address of the machine that the engine runs on")
     } else if said.has(&["executable file not found", "no such file or directory", "exec format error"]) {
-        error.with_hint("the image has no such command, is for another kind of machine, or a mount's place is missing")
+        error.with_hint(
+            "the image has no such command, is for another kind of machine, or a mount's place is missing",
+        )
     } else {
         error
     })
@@ -147,9 +172,20 @@ fn port_error(said: &Said, phase: Phase) -> Error {
 pub(super) fn pull(said: &Said) -> Error {
     let phase = Phase::Pull;
     let missing = said.status == 404
-        || said.has(&["not found", "manifest unknown", "repository does not exist", "name unknown", "no such image"]);
-    let refused = said.has(&["unauthorized", "access denied", "access forbidden", "requested access to the resource", "authentication required"])
-        || matches!(said.status, 401 | 403);
+        || said.has(&[
+            "not found",
+            "manifest unknown",
+            "repository does not exist",
+            "name unknown",
+            "no such image",
+        ]);
+    let refused = said.has(&[
+        "unauthorized",
+        "access denied",
+        "access forbidden",
+        "requested access to the resource",
+        "authentication required",
+    ]) || matches!(said.status, 401 | 403);
     if refused {
         return Error::new(Code::ImageNotFound, format!("the registry refuses the image: {}", said.text))
             .in_phase(phase)
@@ -161,11 +197,17 @@ pub(super) fn pull(said: &Said) -> Error {
             .with_hint("check the image's name and tag");
     }
     if said.status == 400 {
-        return Error::new(Code::InvalidArgument, format!("the engine cannot read the image's name: {}", said.text)).in_phase(phase);
+        return Error::new(
+            Code::InvalidArgument,
+            format!("the engine cannot read the image's name: {}", said.text),
+        )
+        .in_phase(phase);
     }
     Error::new(Code::RuntimeFailed, format!("the image cannot be pulled: {}", said.text))
         .in_phase(phase)
-        .with_hint("check that the engine reaches the registry, or load the image and set `pull` to \"never\"")
+        .with_hint(
+            "check that the engine reaches the registry, or load the image and set `pull` to \"never\"",
+        )
         .retryable()
 }
 
@@ -182,11 +224,26 @@ mod tests {
         let hex = "a".repeat(64);
         let all = [
             // Docker 20.10 to 28.
-            (409, format!("Conflict. The container name \"/N\" is already in use by container \"{hex}\". You have to remove (or rename) that container to be able to reuse that name.")),
+            (
+                409,
+                format!(
+                    "Conflict. The container name \"/N\" is already in use by container \"{hex}\". You have to remove (or rename) that container to be able to reuse that name."
+                ),
+            ),
             // Podman 4.3.
-            (500, format!("container create: creating container storage: the container name \"pp1\" is already in use by {hex}. You have to remove that container to be able to reuse that name: that name is already in use")),
+            (
+                500,
+                format!(
+                    "container create: creating container storage: the container name \"pp1\" is already in use by {hex}. You have to remove that container to be able to reuse that name: that name is already in use"
+                ),
+            ),
             // Podman 5.
-            (409, format!("container create: creating container storage: the container name \"pp1\" is already in use by {hex}. You have to remove that container to be able to reuse that name, or use --replace to instruct Podman to do so.: that name is already in use")),
+            (
+                409,
+                format!(
+                    "container create: creating container storage: the container name \"pp1\" is already in use by {hex}. You have to remove that container to be able to reuse that name, or use --replace to instruct Podman to do so.: that name is already in use"
+                ),
+            ),
             // Podman, racing.
             (500, "adding container x to state: name \"x\" is in use: container already exists".to_owned()),
         ];
@@ -224,7 +281,10 @@ mod tests {
         ] {
             assert!(matches!(start(&said(500, message)), Refusal::PortInUse(_)), "{message}");
         }
-        assert!(matches!(start(&said(500, "listen tcp 10.9.9.9:1: bind: cannot assign requested address")), Refusal::Failed(_)));
+        assert!(matches!(
+            start(&said(500, "listen tcp 10.9.9.9:1: bind: cannot assign requested address")),
+            Refusal::Failed(_)
+        ));
     }
 
     #[test]
@@ -277,7 +337,10 @@ mod tests {
             assert_eq!(error.code(), Code::ImageNotFound, "{message}");
             assert!(!error.is_retryable());
         }
-        let error = pull(&said(500, "Get \"http://localhost:5000/v2/\": dial tcp 127.0.0.1:5000: connect: connection refused"));
+        let error = pull(&said(
+            500,
+            "Get \"http://localhost:5000/v2/\": dial tcp 127.0.0.1:5000: connect: connection refused",
+        ));
         assert_eq!(error.code(), Code::RuntimeFailed);
         assert!(error.is_retryable());
     }

@@ -46,7 +46,12 @@ impl Engine {
     }
 
     /// The same, with TLS files from elsewhere than the environment.
-    pub fn with_tls(kind: Option<Kind>, endpoint: &str, tls: Option<Tls>, call_timeout: Duration) -> Result<Engine> {
+    pub fn with_tls(
+        kind: Option<Kind>,
+        endpoint: &str,
+        tls: Option<Tls>,
+        call_timeout: Duration,
+    ) -> Result<Engine> {
         let parsed = detect::parse(endpoint, tls)?;
         let remote = detect::is_remote(&parsed);
         let identity = match &parsed {
@@ -74,14 +79,21 @@ impl Engine {
             Settled::Id(id) => Ok(Place { network: Some(id), isolated: true, warning: None }),
             Settled::Cannot(error) if required => Err(self.talk.named(error.in_phase(Phase::Create))),
             Settled::Cannot(error) => {
-                let warning = format!("sandboxes can reach each other: {} ({})", error.message(), error.hint());
+                let warning =
+                    format!("sandboxes can reach each other: {} ({})", error.message(), error.hint());
                 Ok(Place { warning: Some(warning), ..Place::default() })
             }
         }
     }
 
     /// One create request with the engine's answer.
-    fn ask_create(&self, call: &Call, spec: &ContainerSpec, place: &Place, init: bool) -> Result<Result<Made, Said>> {
+    fn ask_create(
+        &self,
+        call: &Call,
+        spec: &ContainerSpec,
+        place: &Place,
+        init: bool,
+    ) -> Result<Result<Made, Said>> {
         let met = self.talk.met(call, Phase::Create)?;
         let target = spec::Target { api: met.api, kind: met.kind, network: place.network.as_deref(), init };
         let body = spec::body(spec, &target)?.to_string();
@@ -255,7 +267,8 @@ impl Runtime for Engine {
             return Ok(known);
         }
         let info: Option<wire::Info> = self.talk.read(call, &Ask::new(Phase::Validate, "GET", "/info"))?;
-        let root = info.and_then(|info| info.docker_root_dir).map(PathBuf::from).filter(|root| root.is_absolute());
+        let root =
+            info.and_then(|info| info.docker_root_dir).map(PathBuf::from).filter(|root| root.is_absolute());
         self.data_root.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&root);
         Ok(root)
     }

@@ -43,7 +43,8 @@ impl Isolated {
             return Ok(Settled::Id(id));
         }
         if talk.met(call, Phase::Create)?.kind == Kind::Podman {
-            let error = Error::new(Code::Unsupported, "Podman has no network without traffic between containers");
+            let error =
+                Error::new(Code::Unsupported, "Podman has no network without traffic between containers");
             return Ok(Settled::Cannot(hinted(error)));
         }
         let mut found = find(talk, call)?;
@@ -60,12 +61,14 @@ impl Isolated {
             drop_duplicates(talk, call, &found)?;
         }
         let Some(network) = found.first() else {
-            let error = Error::new(Code::RuntimeFailed, "the network `sandport` was removed while it was made");
+            let error =
+                Error::new(Code::RuntimeFailed, "the network `sandport` was removed while it was made");
             return Ok(Settled::Cannot(hinted(error.in_phase(Phase::Create).retryable())));
         };
         if !is_ours(network) {
-            let error = Error::new(Code::RuntimeFailed, "the network `sandport` allows traffic between containers")
-                .in_phase(Phase::Create);
+            let error =
+                Error::new(Code::RuntimeFailed, "the network `sandport` allows traffic between containers")
+                    .in_phase(Phase::Create);
             return Ok(Settled::Cannot(hinted(error)));
         }
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(network.id.clone());
@@ -90,7 +93,10 @@ fn find(talk: &Talk, call: &Call) -> Result<Vec<wire::Network>> {
 }
 
 fn is_ours(network: &wire::Network) -> bool {
-    let off = network.options.get(ICC).is_some_and(|value| matches!(value.as_str(), "false" | "False" | "FALSE" | "0" | "f" | "F"));
+    let off = network
+        .options
+        .get(ICC)
+        .is_some_and(|value| matches!(value.as_str(), "false" | "False" | "FALSE" | "0" | "f" | "F"));
     network.driver == "bridge" && !network.internal && off
 }
 
@@ -130,7 +136,10 @@ mod tests {
     use super::*;
 
     fn network(options: &str) -> wire::Network {
-        let text = format!(r#"{{"Name":"sandport","Id":"{}","Driver":"bridge","Options":{options}}}"#, "a".repeat(64));
+        let text = format!(
+            r#"{{"Name":"sandport","Id":"{}","Driver":"bridge","Options":{options}}}"#,
+            "a".repeat(64)
+        );
         serde_json::from_str(&text).unwrap()
     }
 

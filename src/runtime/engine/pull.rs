@@ -29,7 +29,12 @@ pub(super) fn pull(talk: &Talk, call: &Call, image: &str) -> Result<()> {
     })
 }
 
-fn run(talk: &Talk, call: &Call, reference: &Reference<'_>, login: Option<&credentials::Login>) -> Result<()> {
+fn run(
+    talk: &Talk,
+    call: &Call,
+    reference: &Reference<'_>,
+    login: Option<&credentials::Login>,
+) -> Result<()> {
     let path = format!("/images/create?fromImage={}&tag={}", percent(reference.name), percent(reference.tag));
     let headers: Vec<_> = login.map(|login| ("X-Registry-Auth", login.header.as_str())).into_iter().collect();
     let ask = Ask { headers: &headers, ..Ask::new(Phase::Pull, "POST", &path) };
@@ -129,7 +134,8 @@ impl Lines {
             lines.push(line);
         }
         if self.rest.len() > LINE_BYTES {
-            return Err(Error::new(Code::RuntimeFailed, "a line of the engine's answer has no end").in_phase(Phase::Pull));
+            return Err(Error::new(Code::RuntimeFailed, "a line of the engine's answer has no end")
+                .in_phase(Phase::Pull));
         }
         Ok(lines)
     }
@@ -168,7 +174,9 @@ impl Layers {
                 layer.total = number(line.progress_detail.total).filter(|total| *total > 0).or(layer.total);
                 layer.current = layer.current.max(number(line.progress_detail.current).unwrap_or(0));
             }
-            "Download complete" | "Verifying Checksum" => layer.current = layer.total.unwrap_or(layer.current),
+            "Download complete" | "Verifying Checksum" => {
+                layer.current = layer.total.unwrap_or(layer.current)
+            }
             "Pull complete" | "Already exists" => {
                 layer.done = true;
                 layer.current = layer.total.unwrap_or(layer.current);

@@ -94,10 +94,15 @@ fn host(spec: &ContainerSpec, target: &Target<'_>, port: &str) -> Result<Value> 
 fn mount(mount: &Mount, target: &Target<'_>) -> Result<Value> {
     let source = mount.source.to_str().ok_or_else(|| Error::invalid("a mount's host_path is not UTF-8"))?;
     // Podman makes one comma-separated line of a mount, where a comma would start an option of its own.
-    if target.kind == Kind::Podman && [source, &mount.target].iter().any(|path| path.contains([',', '"', '\n'])) {
-        return Err(Error::new(Code::Unsupported, "Podman takes no comma, quote or line break in a mount's path")
-            .with_hint("rename the folder, or mount the one above it")
-            .in_phase(Phase::Create));
+    if target.kind == Kind::Podman
+        && [source, &mount.target].iter().any(|path| path.contains([',', '"', '\n']))
+    {
+        return Err(Error::new(
+            Code::Unsupported,
+            "Podman takes no comma, quote or line break in a mount's path",
+        )
+        .with_hint("rename the folder, or mount the one above it")
+        .in_phase(Phase::Create));
     }
     let mut options = json!({ "Propagation": "rprivate" });
     if mount.read_only {
@@ -130,9 +135,14 @@ fn security(spec: &ContainerSpec, kind: Kind) -> Result<Vec<String>> {
         Seccomp::Default => {}
         // Podman takes a path of the engine's machine where Docker takes the profile itself.
         Seccomp::Profile(_) if kind == Kind::Podman => {
-            return Err(Error::new(Code::Unsupported, "Podman takes no seccomp profile through its Docker API")
-                .with_hint("use \"default\" or \"unconfined\", or set `seccomp_profile` in Podman's containers.conf")
-                .in_phase(Phase::Create));
+            return Err(Error::new(
+                Code::Unsupported,
+                "Podman takes no seccomp profile through its Docker API",
+            )
+            .with_hint(
+                "use \"default\" or \"unconfined\", or set `seccomp_profile` in Podman's containers.conf",
+            )
+            .in_phase(Phase::Create));
         }
         Seccomp::Profile(text) => all.push(format!("seccomp={text}")),
     }

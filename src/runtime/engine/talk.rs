@@ -77,7 +77,12 @@ impl<'a> Ask<'a> {
 }
 
 impl Talk {
-    pub(super) fn new(client: Client, endpoint: &str, asked_for: Option<Kind>, call_timeout: Duration) -> Self {
+    pub(super) fn new(
+        client: Client,
+        endpoint: &str,
+        asked_for: Option<Kind>,
+        call_timeout: Duration,
+    ) -> Self {
         let memory = Memory { met: None, kind: asked_for.unwrap_or(Kind::Docker) };
         Talk { client, endpoint: endpoint.to_owned(), call_timeout, asked_for, met: Mutex::new(memory) }
     }
@@ -108,7 +113,11 @@ impl Talk {
         };
         let server = header("server").unwrap_or_default();
         let mut about = About {
-            version: server.split(['/', ' ']).nth(1).filter(|_| server.contains('/')).map(crate::runtime::text::clean),
+            version: server
+                .split(['/', ' '])
+                .nth(1)
+                .filter(|_| server.contains('/'))
+                .map(crate::runtime::text::clean),
             api_version: header("api-version").filter(|text| number(text).is_some()).map(str::to_owned),
         };
         let mut kind = self.asked_for;
@@ -124,7 +133,8 @@ impl Talk {
         let server_api = about.api_version.as_deref().and_then(number);
         let api = server_api.map_or(NEWEST, |theirs| theirs.min(NEWEST));
         if api < OLDEST {
-            return Err(self.named(Error::new(Code::Unsupported, "the engine's API is older than 1.24").in_phase(phase))
+            return Err(self
+                .named(Error::new(Code::Unsupported, "the engine's API is older than 1.24").in_phase(phase))
                 .with_hint("upgrade the engine"));
         }
         let prefix = server_api.map(|_| format!("/v{}.{}", api.0, api.1)).unwrap_or_default();
@@ -138,7 +148,8 @@ impl Talk {
     /// The dearer question, for engines and proxies whose ping tells too little.
     fn look_closer(&self, call: &Call, phase: Phase, about: &mut About) -> Result<Kind> {
         let answer = self.exchange(call, "", &Ask::new(phase, "GET", "/version"), self.call_timeout)?;
-        let Some(version) = serde_json::from_slice::<wire::Version>(&answer.body).ok().filter(|_| answer.status == 200)
+        let Some(version) =
+            serde_json::from_slice::<wire::Version>(&answer.body).ok().filter(|_| answer.status == 200)
         else {
             return Err(self.no_answer(phase, "what answers there is no container engine"));
         };
@@ -201,8 +212,9 @@ impl Talk {
         let call = call.within(limit);
         let out = outgoing(ask, &target);
         let mut answer = self.client.send(&call, &out);
-        // An idle connection that the engine has closed meanwhile; what only asks may be asked again.
-        if matches!(answer, Err(Failure::Broken { sent, .. }) if ask.method == "GET" || !sent) {
+        // An idle connection that the engine has closed meanwhile. What only asks, stops or removes may be sent twice.
+        let harmless = ask.method == "GET" || ask.phase == Phase::Stop;
+        if matches!(answer, Err(Failure::Broken { sent, .. }) if harmless || !sent) {
             answer = self.client.send(&call, &out);
         }
         let answer = answer.map_err(|failure| self.failed(&call, ask.phase, failure))?;
@@ -238,9 +250,12 @@ impl Talk {
                 .retryable(),
             Failure::Broken { what, .. } => {
                 let what = crate::runtime::text::clean(&what);
-                Error::new(Code::RuntimeFailed, format!("the engine's answer broke off or is no HTTP: {what}"))
-                    .with_hint("look at the engine's own log")
-                    .retryable()
+                Error::new(
+                    Code::RuntimeFailed,
+                    format!("the engine's answer broke off or is no HTTP: {what}"),
+                )
+                .with_hint("look at the engine's own log")
+                .retryable()
             }
             Failure::TooLarge { limit } => {
                 Error::new(Code::RuntimeFailed, format!("the engine's answer is larger than {limit} bytes"))
@@ -267,9 +282,12 @@ impl Talk {
             io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
             _ => cause.to_string(),
         };
-        Error::new(Code::RuntimeUnavailable, format!("the engine at {} cannot be reached: {reason}", self.endpoint))
-            .with_hint(hint)
-            .retryable()
+        Error::new(
+            Code::RuntimeUnavailable,
+            format!("the engine at {} cannot be reached: {reason}", self.endpoint),
+        )
+        .with_hint(hint)
+        .retryable()
     }
 
     /// Says which runtime it was.

@@ -65,7 +65,7 @@ pub(super) struct Waited {
 /// One event of a container.
 #[derive(Deserialize)]
 pub(super) struct Event {
-    #[serde(rename = "Action", alias = "status", default, deserialize_with = "or_default")]
+    #[serde(rename = "Action", default, deserialize_with = "or_default")]
     pub action: String,
 }
 
@@ -235,7 +235,8 @@ impl Summary {
             }
         }
         // A container linked from another bears a second name such as `/other/alias`.
-        let name = self.names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/'));
+        let name =
+            self.names.iter().map(|name| name.trim_start_matches('/')).find(|name| !name.contains('/'));
         Container {
             name: name.unwrap_or_default().to_owned(),
             id: self.id,
@@ -292,7 +293,9 @@ mod tests {
 
     #[test]
     fn dockers_inspect_gives_port_state_and_times() {
-        let container = serde_json::from_str::<Inspected>(include_str!("fixtures/docker-28-inspect.json")).unwrap().into_container();
+        let container = serde_json::from_str::<Inspected>(include_str!("fixtures/docker-28-inspect.json"))
+            .unwrap()
+            .into_container();
         assert_eq!(container.name, "sandport-one");
         assert_eq!(container.state, State::Running);
         let all = &container.published[&8080];
@@ -307,7 +310,9 @@ mod tests {
 
     #[test]
     fn podmans_inspect_with_nulls_and_an_offset_is_read() {
-        let container = serde_json::from_str::<Inspected>(include_str!("fixtures/podman-4.3-inspect.json")).unwrap().into_container();
+        let container = serde_json::from_str::<Inspected>(include_str!("fixtures/podman-4.3-inspect.json"))
+            .unwrap()
+            .into_container();
         assert_eq!(container.name, "pp1");
         assert_eq!(container.state, State::Created);
         assert_eq!(container.started_at, None);

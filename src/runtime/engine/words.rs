@@ -65,7 +65,9 @@ pub(super) fn watch(talk: &Talk, call: &Call, id: &str) -> Result<Option<Box<dyn
 fn open(talk: &Talk, call: &Call, method: &str, path: &str) -> Result<Option<Stream>> {
     match talk.open(call, &Ask::new(Phase::Start, method, path)) {
         Ok(stream) => Ok((stream.status == 200).then_some(stream)),
-        Err(error) if matches!(error.code(), Code::Cancelled | Code::RuntimeUnavailable | Code::Timeout) => Err(error),
+        Err(error) if matches!(error.code(), Code::Cancelled | Code::RuntimeUnavailable | Code::Timeout) => {
+            Err(error)
+        }
         Err(error) => {
             log::debug!(target: "sandport", call = call.number(); "watching goes without a stream: {}", error.message());
             Ok(None)
