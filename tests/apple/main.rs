@@ -209,3 +209,21 @@ fn what_nobody_uses_is_reaped() {
         assert!(!stand.folder.join("apple-one.json").exists());
     });
 }
+
+#[test]
+fn creators_that_cannot_see_each_other_make_one_container() {
+    alone("creators_that_cannot_see_each_other_make_one_container", |stand| {
+        // A state directory each: only the tool itself decides who gets the name.
+        let backends = ["a", "b", "c"].map(|name| stand.open(json!({"state_dir": stand.folder.join(name)})));
+        let infos: Vec<Value> = std::thread::scope(|scope| {
+            let creators = backends.each_ref().map(|backend| {
+                scope.spawn(|| ask(backend, Operation::Create, json!({"sandbox_id": "one"})).unwrap())
+            });
+            creators.into_iter().map(|creator| creator.join().unwrap()).collect()
+        });
+        let made = infos.iter().filter(|info| info["created"] == true).count();
+        assert_eq!(made, 1, "{infos:#?}");
+        assert!(infos.iter().all(|info| info["sandbox_url"] == infos[0]["sandbox_url"]));
+        ask(&backends[0], Operation::Destroy, json!({"sandbox_id": "one"})).unwrap();
+    });
+}
