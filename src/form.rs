@@ -1,7 +1,6 @@
 //! What texts of certain kinds may look like: names, headers, paths, hosts. Form only; nothing is looked up.
 //!
 //! Each check says what is wrong, to go on after the field's name, and never what the text was.
-#![allow(dead_code)]
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -47,7 +46,11 @@ pub(crate) fn variable(name: &str) -> Result<(), Wrong> {
 
 /// `[A-Za-z0-9][A-Za-z0-9_.-]*`, as container prefixes, networks and profiles are called.
 pub(crate) fn is_plain_name(text: &str) -> bool {
-    is_made_of(text, |b| b.is_ascii_alphanumeric(), |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
+    is_made_of(
+        text,
+        |b| b.is_ascii_alphanumeric(),
+        |b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'),
+    )
 }
 
 /// Whether a text can be a sandbox id: `[a-z0-9][a-z0-9_.-]*`.
@@ -129,14 +132,18 @@ pub(crate) fn header_value(value: &str) -> Result<(), Wrong> {
 
 /// Whether a header stands twice, as names do not heed case.
 pub(crate) fn header_stands_twice(headers: &[(String, String)]) -> Option<&str> {
-    let twice = |at: usize, name: &str| headers[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
+    let twice =
+        |at: usize, name: &str| headers[..at].iter().any(|(other, _)| other.eq_ignore_ascii_case(name));
     headers.iter().enumerate().find(|(at, (name, _))| twice(*at, name)).map(|(_, (name, _))| name.as_str())
 }
 
 /// An address or host name without scheme, port and path; IPv6 loses its brackets.
 pub(crate) fn host(text: &str) -> Result<String, Wrong> {
     if let Some(inner) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        return inner.parse::<Ipv6Addr>().map(|address| address.to_string()).map_err(|_| "is not an IPv6 address");
+        return inner
+            .parse::<Ipv6Addr>()
+            .map(|address| address.to_string())
+            .map_err(|_| "is not an IPv6 address");
     }
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.to_string());
@@ -144,7 +151,9 @@ pub(crate) fn host(text: &str) -> Result<String, Wrong> {
     const NO: Wrong = "is not an address or a host name: no scheme, no port, no path";
     let part = |part: &str| {
         let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        part.len() <= 63 && is_made_of(part, |b| b.is_ascii_alphanumeric() || b == b'_', inner) && !part.ends_with('-')
+        part.len() <= 63
+            && is_made_of(part, |b| b.is_ascii_alphanumeric() || b == b'_', inner)
+            && !part.ends_with('-')
     };
     let mut parts = text.split('.').rev();
     // What ends in a number is an address to some and a name to others (`127.1`, `0x7f.1`): nothing for us.
@@ -188,7 +197,20 @@ mod tests {
         for good in ["/", "/v1/sandbox", "/a?b=c&d=/e", "/@x:1", "/a//b", "/%00"] {
             assert_eq!(http_path(good), Ok(()), "{good}");
         }
-        for bad in ["", "a", "@127.0.0.1:1/x", "//host/x", "/a b", "/a\\b", "/a#b", "/a\r\nHost: x", "/\u{e9}", "/\u{7f}", "http://x/", " /"] {
+        for bad in [
+            "",
+            "a",
+            "@127.0.0.1:1/x",
+            "//host/x",
+            "/a b",
+            "/a\\b",
+            "/a#b",
+            "/a\r\nHost: x",
+            "/\u{e9}",
+            "/\u{7f}",
+            "http://x/",
+            " /",
+        ] {
             assert!(http_path(bad).is_err(), "{bad}");
         }
         assert!(http_path(&format!("/{}", "a".repeat(8191))).is_ok());
@@ -198,8 +220,22 @@ mod tests {
     #[test]
     fn a_header_that_is_ours_is_refused_whatever_its_case() {
         for bad in [
-            "Host", "content-LENGTH", "Transfer-Encoding", "TE", "Trailer", "Connection", "Keep-Alive", "Upgrade", "Expect",
-            "Proxy-Authorization", "proxy-x", "", "a b", "a:", "a\r", "\u{e9}",
+            "Host",
+            "content-LENGTH",
+            "Transfer-Encoding",
+            "TE",
+            "Trailer",
+            "Connection",
+            "Keep-Alive",
+            "Upgrade",
+            "Expect",
+            "Proxy-Authorization",
+            "proxy-x",
+            "",
+            "a b",
+            "a:",
+            "a\r",
+            "\u{e9}",
         ] {
             assert!(header(bad, "x").is_err(), "{bad}");
         }
@@ -223,12 +259,42 @@ mod tests {
             assert_eq!(host(good).as_deref(), Ok(read));
         }
         for bad in [
-            "", "http://a", "a/b", "a:80", "a@b", "127.1", "0x7f.1", "0177.0.0.1", "2130706433", "256.1.1.1", "a..b", ".a", "a.", "-a",
-            "a-", "a b", "[::1", "[127.0.0.1]", "fe80::1%eth0", "\u{e9}", "a\0", "[::1]:80", "127.0.0.1 ",
+            "",
+            "http://a",
+            "a/b",
+            "a:80",
+            "a@b",
+            "127.1",
+            "0x7f.1",
+            "0177.0.0.1",
+            "2130706433",
+            "256.1.1.1",
+            "a..b",
+            ".a",
+            "a.",
+            "-a",
+            "a-",
+            "a b",
+            "[::1",
+            "[127.0.0.1]",
+            "fe80::1%eth0",
+            "\u{e9}",
+            "a\0",
+            "[::1]:80",
+            "127.0.0.1 ",
         ] {
             assert!(host(bad).is_err(), "{bad}");
         }
-        for (text, is) in [("localhost", true), ("LOCALHOST", true), ("127.9.9.9", true), ("::1", true), ("::ffff:127.0.0.1", true), ("10.0.0.1", false), ("localhost.example", false), ("0.0.0.0", false)] {
+        for (text, is) in [
+            ("localhost", true),
+            ("LOCALHOST", true),
+            ("127.9.9.9", true),
+            ("::1", true),
+            ("::ffff:127.0.0.1", true),
+            ("10.0.0.1", false),
+            ("localhost.example", false),
+            ("0.0.0.0", false),
+        ] {
             assert_eq!(is_loopback(text), is, "{text}");
         }
     }
@@ -255,7 +321,9 @@ mod tests {
     fn an_absolute_path_cannot_climb() {
         assert_eq!(absolute("/"), Ok("/"));
         assert_eq!(absolute("/a/b/"), Ok("/a/b"));
-        for bad in ["", "a", "./a", "//", "//a", "/a//b", "/a/../b", "/..", "/a/.", "/a/./b", "/a//", "/a\nb", "/a\0"] {
+        for bad in [
+            "", "a", "./a", "//", "//a", "/a//b", "/a/../b", "/..", "/a/.", "/a/./b", "/a//", "/a\nb", "/a\0",
+        ] {
             assert!(absolute(bad).is_err(), "{bad:?}");
         }
     }

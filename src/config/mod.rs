@@ -1,5 +1,4 @@
 //! The config of a backend: strict JSON to one typed struct, validated once.
-#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -17,8 +16,8 @@ mod resources;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use parts::{headers, labels, ports};
 pub(crate) use crate::form::is_loopback;
+pub(crate) use parts::{headers, labels, ports};
 pub(crate) use read::{bind_host_of_environment, literal_environment, state_dir};
 pub(crate) use resources::Resources;
 

@@ -20,7 +20,9 @@ pub(crate) fn ports(fields: &mut Fields, first: &str, count: &str, usual: (u16, 
     match fields.port(count)? {
         None => Ok((start, usual.1.min(room))),
         Some(said) if said <= room => Ok((start, said)),
-        Some(_) => Err(fields.wrong(count, "reaches beyond port 65535").with_hint("start lower, or take fewer ports")),
+        Some(_) => Err(fields
+            .wrong(count, "reaches beyond port 65535")
+            .with_hint("start lower, or take fewer ports")),
     }
 }
 
@@ -60,7 +62,9 @@ pub(super) fn auth(fields: Option<Fields>) -> Result<Option<AuthConfig>> {
     let prefix = fields.string("prefix")?.unwrap_or_default();
     let plain = prefix.len() <= 256 && prefix.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
     if !plain || prefix.starts_with(' ') {
-        return Err(fields.wrong("prefix", "is not visible ASCII of at most 256 bytes without a leading blank"));
+        return Err(
+            fields.wrong("prefix", "is not visible ASCII of at most 256 bytes without a leading blank")
+        );
     }
     fields.finish()?;
     Ok(Some(AuthConfig { environment, header: header.to_ascii_lowercase(), prefix }))
@@ -84,7 +88,8 @@ pub(super) fn extra_hosts(fields: &mut Fields) -> Result<Vec<String>> {
     let all = fields.strings("extra_hosts")?.unwrap_or_default();
     let fits = |entry: &String| {
         entry.split_once(':').is_some_and(|(name, address)| {
-            form::host(name).is_ok() && (address == "host-gateway" || address.parse::<std::net::IpAddr>().is_ok())
+            form::host(name).is_ok()
+                && (address == "host-gateway" || address.parse::<std::net::IpAddr>().is_ok())
         })
     };
     match all.iter().position(|entry| !fits(entry)) {
@@ -128,11 +133,14 @@ fn is_user(text: &str) -> bool {
 fn capabilities(fields: &mut Fields, name: &str) -> Result<Vec<String>> {
     let all = fields.strings(name)?.unwrap_or_default();
     let fits = |text: &String| {
-        form::is_made_of(text, |b| b.is_ascii_alphabetic(), |b| b.is_ascii_alphanumeric() || b == b'_') && text.len() <= 64
+        form::is_made_of(text, |b| b.is_ascii_alphabetic(), |b| b.is_ascii_alphanumeric() || b == b'_')
+            && text.len() <= 64
     };
     match all.iter().position(|text| !fits(text)) {
         None => Ok(all),
-        Some(at) => Err(fields.wrong(&format!("{name}[{at}]"), "is not the name of a capability, such as NET_ADMIN")),
+        Some(at) => {
+            Err(fields.wrong(&format!("{name}[{at}]"), "is not the name of a capability, such as NET_ADMIN"))
+        }
     }
 }
 

@@ -55,7 +55,10 @@ pub(super) fn config(text: &str, lookup: Lookup<'_>) -> Result<Config> {
             .unwrap_or(PortAssignment::Range),
         mounts: mounts::read(&mut fields, "mounts")?,
         mount_paths: fields
-            .word("mount_paths", &[("auto", MountPaths::Auto), ("local", MountPaths::Local), ("engine", MountPaths::Engine)])?
+            .word(
+                "mount_paths",
+                &[("auto", MountPaths::Auto), ("local", MountPaths::Local), ("engine", MountPaths::Engine)],
+            )?
             .unwrap_or(MountPaths::Auto),
         environment,
         warnings: warnings(bind_host, auth.is_some()),
@@ -79,7 +82,9 @@ pub(super) fn config(text: &str, lookup: Lookup<'_>) -> Result<Config> {
         call_timeout: seconds(&mut fields, "call_timeout_seconds", 30)?,
     };
     if config.call_timeout.is_zero() {
-        return Err(fields.wrong("call_timeout_seconds", "is 0: no request to the runtime could ever be answered"));
+        return Err(
+            fields.wrong("call_timeout_seconds", "is 0: no request to the runtime could ever be answered")
+        );
     }
     fields.finish()?;
     Ok(config)
@@ -104,12 +109,13 @@ fn runtime(fields: &mut Fields) -> Result<RuntimeChoice> {
 /// The text of an endpoint; what it means is for who connects.
 fn endpoint(fields: &mut Fields) -> Result<Option<String>> {
     let endpoint = fields.string("endpoint")?;
-    if let Some(text) = &endpoint {
-        if text.is_empty() || text.len() > 1024 || text.chars().any(|letter| letter.is_control() || letter == ' ') {
-            return Err(fields.wrong("endpoint", "is not a URL such as unix:///var/run/docker.sock"));
-        }
+    let fits = |text: &String| {
+        !text.is_empty() && text.len() <= 1024 && !text.contains(|letter: char| letter.is_control() || letter == ' ')
+    };
+    match endpoint.as_ref().is_none_or(fits) {
+        true => Ok(endpoint),
+        false => Err(fields.wrong("endpoint", "is not a URL such as unix:///var/run/docker.sock")),
     }
-    Ok(endpoint)
 }
 
 /// The folder of locks and leases, as a field names it.
@@ -136,8 +142,9 @@ fn environment(fields: &mut Fields, lookup: Lookup<'_>) -> Result<BTreeMap<Strin
             *value = rest.to_owned();
         } else if form::is_variable(rest) {
             *value = host_variable(lookup, rest).map_err(|what| {
-                fields.wrong(&format!("environment.{name}"), what)
-                    .with_hint("set that variable before this program starts; a literal dollar is written `$$`")
+                fields.wrong(&format!("environment.{name}"), what).with_hint(
+                    "set that variable before this program starts; a literal dollar is written `$$`",
+                )
             })?;
         }
     }
@@ -197,7 +204,8 @@ fn said_bind_host(fields: &mut Fields, lookup: Lookup<'_>) -> Result<Option<IpAd
         None => text.parse().ok(),
     };
     address.map(Some).ok_or_else(|| {
-        crate::json::wrong(field, "is not an IP address").with_hint("say an address of this machine, such as \"127.0.0.1\"")
+        crate::json::wrong(field, "is not an IP address")
+            .with_hint("say an address of this machine, such as \"127.0.0.1\"")
     })
 }
 
@@ -208,10 +216,17 @@ pub(crate) fn bind_host_of_environment(fields: &mut Fields) -> Result<IpAddr> {
 }
 
 /// What the key's variable and header are for must not stand elsewhere too: one of the two would be lost.
-fn refuse_clash(auth: &AuthConfig, environment: &BTreeMap<String, String>, health: &[(String, String)]) -> Result<()> {
+fn refuse_clash(
+    auth: &AuthConfig,
+    environment: &BTreeMap<String, String>,
+    health: &[(String, String)],
+) -> Result<()> {
     if environment.contains_key(&auth.environment) {
-        return Err(crate::json::wrong(&format!("environment.{}", auth.environment), "is the variable of `auth`")
-            .with_hint("leave it out: the library makes a key for each sandbox"));
+        return Err(crate::json::wrong(
+            &format!("environment.{}", auth.environment),
+            "is the variable of `auth`",
+        )
+        .with_hint("leave it out: the library makes a key for each sandbox"));
     }
     if health.iter().any(|(name, _)| name.eq_ignore_ascii_case(&auth.header)) {
         return Err(crate::json::wrong("health.headers", "has the header of `auth`")

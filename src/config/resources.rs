@@ -74,12 +74,23 @@ mod tests {
     #[test]
     fn a_request_speaks_over_the_config_and_a_guest_only_lowers_it() {
         let base = Limits { memory_bytes: Some(100), cpus: None, pids: 10, shm_bytes: Some(5), ..usual() };
-        let asked =
-            Resources { memory_bytes: Some(200), cpus: Some(0.5), pids: Some(20), shm_bytes: None, log_bytes: Some(1) };
+        let asked = Resources {
+            memory_bytes: Some(200),
+            cpus: Some(0.5),
+            pids: Some(20),
+            shm_bytes: None,
+            log_bytes: Some(1),
+        };
         let over = asked.over(&base);
-        assert_eq!((over.memory_bytes, over.cpus, over.pids, over.shm_bytes), (Some(200), Some(0.5), 20, Some(5)));
+        assert_eq!(
+            (over.memory_bytes, over.cpus, over.pids, over.shm_bytes),
+            (Some(200), Some(0.5), 20, Some(5))
+        );
         let low = asked.under(&base);
-        assert_eq!((low.memory_bytes, low.cpus, low.pids, low.shm_bytes), (Some(100), Some(0.5), 10, Some(5)));
+        assert_eq!(
+            (low.memory_bytes, low.cpus, low.pids, low.shm_bytes),
+            (Some(100), Some(0.5), 10, Some(5))
+        );
         assert_eq!((over.log_bytes, low.log_bytes), (1, 1));
         assert_eq!(Resources::default().under(&base), base);
         assert_eq!(Resources::default().over(&base), base);

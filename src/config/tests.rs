@@ -9,7 +9,9 @@ use crate::error::{Code, Error};
 use crate::runtime::Seccomp;
 
 fn with(text: &str, variables: &[(&str, &str)]) -> Result<Config> {
-    let lookup = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+    let lookup = |name: &str| {
+        variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+    };
     read::config(text, &lookup)
 }
 
@@ -78,16 +80,35 @@ fn every_field_is_read() {
         "network": "mine", "extra_hosts": ["db:10.0.0.1", "host.docker.internal:host-gateway", "six:::1"],
         "labels": {"team": "x"}, "state_dir": "/tmp/s/", "call_timeout_seconds": 2,
     }));
-    assert_eq!((config.runtime, config.endpoint.as_deref()), (RuntimeChoice::Podman, Some("unix:///run/x.sock")));
+    assert_eq!(
+        (config.runtime, config.endpoint.as_deref()),
+        (RuntimeChoice::Podman, Some("unix:///run/x.sock"))
+    );
     assert_eq!((config.container_port, config.base_port, config.port_count), (80, 9000, 10));
     assert_eq!((config.port_assignment, config.mount_paths), (PortAssignment::Engine, MountPaths::Engine));
-    assert_eq!((config.sandbox_host.as_str(), config.bind_host.to_string().as_str()), ("host.docker.internal", "::1"));
+    assert_eq!(
+        (config.sandbox_host.as_str(), config.bind_host.to_string().as_str()),
+        ("host.docker.internal", "::1")
+    );
     assert_eq!(config.health, Health { path: "/ok?x=1".into(), headers: vec![("X-A".into(), "b".into())] });
     let auth = config.auth.unwrap();
     assert_eq!((auth.header.as_str(), auth.prefix.as_str()), ("x-api-key", "Bearer "));
-    assert_eq!((config.ready_timeout, config.discover_timeout), (Duration::from_millis(1500), Duration::ZERO));
-    assert_eq!((config.init, config.pull, config.network), (Some(false), Pull::Never, Network::Named("mine".into())));
-    let limits = Limits { memory_bytes: Some(1 << 20), no_swap: false, cpus: Some(0.5), pids: 9, shm_bytes: Some(2), log_bytes: 3 };
+    assert_eq!(
+        (config.ready_timeout, config.discover_timeout),
+        (Duration::from_millis(1500), Duration::ZERO)
+    );
+    assert_eq!(
+        (config.init, config.pull, config.network),
+        (Some(false), Pull::Never, Network::Named("mine".into()))
+    );
+    let limits = Limits {
+        memory_bytes: Some(1 << 20),
+        no_swap: false,
+        cpus: Some(0.5),
+        pids: 9,
+        shm_bytes: Some(2),
+        log_bytes: 3,
+    };
     assert_eq!(config.resources, limits);
     let security = config.security;
     assert!(security.no_new_privileges && security.read_only_rootfs && security.selinux_disabled);
@@ -108,29 +129,47 @@ fn bad_values_are_refused_by_the_field_and_never_repeated() {
         ("port_assignment", json!(["secret", 1, ""])),
         ("mounts", json!([{}, "secret", ["secret"], [{"host_path": "secret", "container_path": "/x"}]])),
         ("mount_paths", json!(["secret", true])),
-        ("environment", json!([[], {"A=B": "secret"}, {"1A": "secret"}, {"A": 5}, {"A": "sec\u{0}ret"}, {"A": "$NOT_SET_ANYWHERE"}])),
+        (
+            "environment",
+            json!([[], {"A=B": "secret"}, {"1A": "secret"}, {"A": 5}, {"A": "sec\u{0}ret"}, {"A": "$NOT_SET_ANYWHERE"}]),
+        ),
         ("sandbox_host", json!(["", "http://secret", "secret/x", "user@secret", "secret:80", "127.1"])),
         ("bind_host", json!(["", "secret", "127.0.0.1:80", "1.2.3", 7])),
-        ("health", json!(["/secret", {"path": "secret"}, {"path": "//secret"}, {"path": "/sec ret"}, {"headers": {"Host": "secret"}},
-            {"headers": {"A": "sec\r\nret"}}, {"headers": {"A": "secret", "a": "secret"}}, {"headers": ["secret"]}, {"pth": "/secret"}])),
-        ("auth", json!(["secret", {}, {"environment": "A"}, {"header": "a"}, {"environment": "1", "header": "a"},
+        (
+            "health",
+            json!(["/secret", {"path": "secret"}, {"path": "//secret"}, {"path": "/sec ret"}, {"headers": {"Host": "secret"}},
+            {"headers": {"A": "sec\r\nret"}}, {"headers": {"A": "secret", "a": "secret"}}, {"headers": ["secret"]}, {"pth": "/secret"}]),
+        ),
+        (
+            "auth",
+            json!(["secret", {}, {"environment": "A"}, {"header": "a"}, {"environment": "1", "header": "a"},
             {"environment": "A", "header": "host"}, {"environment": "A", "header": "a b"},
-            {"environment": "A", "header": "a", "prefix": "sec\nret"}, {"environment": "A", "header": "a", "key": "secret"}])),
+            {"environment": "A", "header": "a", "prefix": "sec\nret"}, {"environment": "A", "header": "a", "key": "secret"}]),
+        ),
         ("ready_timeout_seconds", json!([-1, 31536001, "5", 1e300, true])),
         ("discover_timeout_seconds", json!([-0.1, []])),
         ("stop_timeout_seconds", json!([1e17, {}])),
         ("call_timeout_seconds", json!([0, -1, "secret"])),
         ("init", json!([1, "true"])),
         ("pull", json!(["secret", false])),
-        ("resources", json!(["secret", {"memory_bytes": 0}, {"memory_bytes": -1}, {"memory_bytes": 1.5}, {"memory_bytes": 1e300},
+        (
+            "resources",
+            json!(["secret", {"memory_bytes": 0}, {"memory_bytes": -1}, {"memory_bytes": 1.5}, {"memory_bytes": 1e300},
             {"memory_bytes": "secret"}, {"cpus": 0}, {"cpus": -1}, {"cpus": 1e9}, {"cpus": "secret"}, {"pids": 0}, {"pids": -1},
-            {"shm_bytes": 0}, {"log_bytes": 0}, {"disk_bytes": 5}])),
-        ("security", json!([true, {"seccomp": "secret"}, {"seccomp": "/nonexistent/secret"}, {"seccomp": "/dev/null"}, {"seccomp": "/"},
+            {"shm_bytes": 0}, {"log_bytes": 0}, {"disk_bytes": 5}]),
+        ),
+        (
+            "security",
+            json!([true, {"seccomp": "secret"}, {"seccomp": "/nonexistent/secret"}, {"seccomp": "/dev/null"}, {"seccomp": "/"},
             {"no_new_privileges": 1}, {"cap_drop": "ALL"}, {"cap_add": ["sec ret"]}, {"cap_add": [""]}, {"user": ""}, {"user": "a:b:c"},
-            {"user": "a:"}, {"user": "-secret"}, {"selinux": "secret"}, {"privileged": true}])),
+            {"user": "a:"}, {"user": "-secret"}, {"selinux": "secret"}, {"privileged": true}]),
+        ),
         ("network", json!(["host", "none", "container:secret", "ns:/secret", "", "-secret", "sec ret", 1])),
         ("extra_hosts", json!(["secret", ["secret"], ["a:secret"], [":1.2.3.4"], ["a b:1.2.3.4"], [5]])),
-        ("labels", json!([["secret"], {"dev.sandport.id": "secret"}, {"DEV.sandport.X": "secret"}, {"": "secret"}, {"a": 5}, {"a=b": "secret"}])),
+        (
+            "labels",
+            json!([["secret"], {"dev.sandport.id": "secret"}, {"DEV.sandport.X": "secret"}, {"": "secret"}, {"a": 5}, {"a=b": "secret"}]),
+        ),
         ("state_dir", json!(["", "secret", "/", "/a/../secret", "/a//b", 5])),
         ("imagee", json!(["secret", 1, null, {}])),
         ("sec\u{1b}ret", json!([1])),
@@ -151,7 +190,19 @@ fn bad_values_are_refused_by_the_field_and_never_repeated() {
 #[test]
 fn null_is_a_field_that_was_left_out() {
     let empty = config(json!({}));
-    for field in ["image", "runtime", "mounts", "environment", "auth", "health", "security", "network", "state_dir", "init", "labels"] {
+    for field in [
+        "image",
+        "runtime",
+        "mounts",
+        "environment",
+        "auth",
+        "health",
+        "security",
+        "network",
+        "state_dir",
+        "init",
+        "labels",
+    ] {
         assert_eq!(config(json!({field: null})), empty, "{field}");
     }
 }
@@ -191,25 +242,46 @@ fn hosts_come_from_the_config_then_from_the_environment_then_from_each_other() {
     };
     let pair = |host: &str, bind: &str| (host.to_owned(), bind.to_owned());
     let (ours, theirs) = (("SANDPORT_SANDBOX_HOST", "10.0.0.1"), ("DEER_FLOW_SANDBOX_HOST", "10.0.0.2"));
-    let (our_bind, their_bind) = (("SANDPORT_BIND_HOST", "10.0.0.3"), ("DEER_FLOW_SANDBOX_BIND_HOST", "10.0.0.4"));
+    let (our_bind, their_bind) =
+        (("SANDPORT_BIND_HOST", "10.0.0.3"), ("DEER_FLOW_SANDBOX_BIND_HOST", "10.0.0.4"));
     assert_eq!(both("{}", &[ours, theirs]), pair("10.0.0.1", "0.0.0.0"));
     assert_eq!(both("{}", &[theirs]), pair("10.0.0.2", "0.0.0.0"));
     assert_eq!(both("{}", &[("SANDPORT_SANDBOX_HOST", ""), theirs]), pair("10.0.0.2", "0.0.0.0"));
     assert_eq!(both("{}", &[our_bind, their_bind]), pair("127.0.0.1", "10.0.0.3"));
     assert_eq!(both("{}", &[their_bind]), pair("127.0.0.1", "10.0.0.4"));
     assert_eq!(both(r#"{"sandbox_host": "a", "bind_host": "[::]"}"#, &[ours, our_bind]), pair("a", "::"));
-    for (host, bind) in [("::1", "::1"), ("[::1]", "::1"), ("localhost", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("10.1.1.1", "0.0.0.0"), ("box", "0.0.0.0")] {
-        assert_eq!(with(&json!({"sandbox_host": host}).to_string(), &[]).unwrap().bind_host.to_string(), bind, "{host}");
+    for (host, bind) in [
+        ("::1", "::1"),
+        ("[::1]", "::1"),
+        ("localhost", "127.0.0.1"),
+        ("127.0.0.2", "127.0.0.2"),
+        ("10.1.1.1", "0.0.0.0"),
+        ("box", "0.0.0.0"),
+    ] {
+        assert_eq!(
+            with(&json!({"sandbox_host": host}).to_string(), &[]).unwrap().bind_host.to_string(),
+            bind,
+            "{host}"
+        );
     }
     let error = with("{}", &[("DEER_FLOW_SANDBOX_HOST", "http://secret")]).unwrap_err();
     assert!(error.message().starts_with("`DEER_FLOW_SANDBOX_HOST` is not an address"));
-    assert!(with("{}", &[("SANDPORT_BIND_HOST", "secret")]).unwrap_err().message().starts_with("`SANDPORT_BIND_HOST` is not an IP"));
+    assert!(
+        with("{}", &[("SANDPORT_BIND_HOST", "secret")])
+            .unwrap_err()
+            .message()
+            .starts_with("`SANDPORT_BIND_HOST` is not an IP")
+    );
 }
 
 #[test]
 fn publishing_beyond_this_machine_without_a_key_is_a_warning() {
     assert_eq!(config(json!({"bind_host": "0.0.0.0"})).warnings.len(), 1);
-    assert!(config(json!({"bind_host": "0.0.0.0", "auth": {"environment": "A", "header": "a"}})).warnings.is_empty());
+    assert!(
+        config(json!({"bind_host": "0.0.0.0", "auth": {"environment": "A", "header": "a"}}))
+            .warnings
+            .is_empty()
+    );
     assert!(config(json!({"bind_host": "127.0.0.9"})).warnings.is_empty());
 }
 
@@ -270,7 +342,9 @@ fn no_damage_makes_it_panic_or_tell_a_value() {
         values_are_kept(&good[..end]);
     }
     for at in 0..good.len() {
-        for byte in ["\"", "{", "[", "}", "]", ",", ":", "\\", "\\u0000", "0", "-", "e", " ", "/", "..", "$", "null"] {
+        for byte in
+            ["\"", "{", "[", "}", "]", ",", ":", "\\", "\\u0000", "0", "-", "e", " ", "/", "..", "$", "null"]
+        {
             values_are_kept(&format!("{}{byte}{}", &good[..at], &good[at + 1..]));
             values_are_kept(&format!("{}{byte}{}", &good[..at], &good[at..]));
         }

@@ -2,7 +2,6 @@
 //!
 //! [`Fields`] takes the members of one object apart; what nobody has taken when it is finished is unknown. A message
 //! names the field by its path (`mounts[0].host_path`) and never repeats its value. `null` counts as absent.
-#![allow(dead_code)]
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -83,7 +82,9 @@ impl Fields {
             Some((_, meaning)) => Ok(Some(*meaning)),
             None => {
                 let all: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
-                Err(self.wrong(name, "is none of its words").with_hint(format!("say one of {}", all.join(", "))))
+                Err(self
+                    .wrong(name, "is none of its words")
+                    .with_hint(format!("say one of {}", all.join(", "))))
             }
         }
     }
@@ -115,7 +116,9 @@ impl Fields {
     pub fn positive(&mut self, name: &str, at_most: f64) -> Result<Option<f64>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let number = value.as_f64().filter(|number| *number > 0.0 && *number <= at_most);
-        number.map(Some).ok_or_else(|| self.wrong(name, &format!("is not a number above 0 and up to {at_most}")))
+        number
+            .map(Some)
+            .ok_or_else(|| self.wrong(name, &format!("is not a number above 0 and up to {at_most}")))
     }
 
     /// Seconds, 0 to one year, fractions allowed.
@@ -124,7 +127,8 @@ impl Fields {
         let seconds = value.as_f64().filter(|seconds| (0.0..=YEAR).contains(seconds));
         let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         time.map(Some).ok_or_else(|| {
-            self.wrong(name, "is not a number of seconds from 0 to one year").with_hint("say seconds, such as 2.5")
+            self.wrong(name, "is not a number of seconds from 0 to one year")
+                .with_hint("say seconds, such as 2.5")
         })
     }
 
@@ -151,7 +155,11 @@ impl Fields {
     }
 
     /// An object whose values are texts without NUL: its members in the order of their names, each checked.
-    pub fn pairs(&mut self, name: &str, check: impl Fn(&str, &str) -> Result<(), &'static str>) -> Result<Pairs> {
+    pub fn pairs(
+        &mut self,
+        name: &str,
+        check: impl Fn(&str, &str) -> Result<(), &'static str>,
+    ) -> Result<Pairs> {
         let Some(object) = self.object(name)? else { return Ok(Pairs::new()) };
         let mut all = Pairs::new();
         for (key, value) in object.map {
@@ -172,9 +180,9 @@ impl Fields {
     pub fn finish(self) -> Result<()> {
         match self.map.iter().find(|(_, value)| !value.is_null()).or(self.map.iter().next()) {
             None => Ok(()),
-            Some((name, _)) => {
-                Err(self.wrong(name, "is an unknown field").with_hint("look for a typing error in the field's name"))
-            }
+            Some((name, _)) => Err(self
+                .wrong(name, "is an unknown field")
+                .with_hint("look for a typing error in the field's name")),
         }
     }
 }

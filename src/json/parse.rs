@@ -19,7 +19,9 @@ pub(super) fn object(text: &str, limit: usize) -> Result<Map<String, Value>> {
     let read = Any(&mut reading).deserialize(&mut source).and_then(|value| source.end().map(|()| value));
     match read {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(_) => Err(Error::invalid("the JSON is not an object").with_hint("send an object: {\"name\": value}")),
+        Ok(_) => {
+            Err(Error::invalid("the JSON is not an object").with_hint("send an object: {\"name\": value}"))
+        }
         Err(at) => Err(reading.refused.unwrap_or_else(|| {
             // serde_json's own words can repeat what they stumbled over.
             Error::invalid(format!("the JSON is malformed at line {}, column {}", at.line(), at.column()))

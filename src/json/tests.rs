@@ -15,16 +15,37 @@ fn refusal(text: &str) -> Error {
 fn what_is_no_object_is_refused() {
     for text in ["[]", "null", "1", "\"secret\"", "true", "[{\"image\": \"secret\"}]"] {
         let error = refusal(text);
-        assert_eq!((error.code(), error.message()), (Code::InvalidArgument, "the JSON is not an object"), "{text}");
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::InvalidArgument, "the JSON is not an object"),
+            "{text}"
+        );
     }
 }
 
 #[test]
 fn malformed_text_is_refused_without_being_repeated() {
     for text in [
-        "", " ", "{", "}", "{\"a\": secret}", "{\"a\": \"secret}", "{\"a\": 1,}", "{'a': 1}", "{\"a\": 1} secret",
-        "{\"a\": 01}", "{\"a\": +1}", "{\"a\": NaN}", "{\"a\": 1e999}", "{\"a\": \"\\ud800\"}", "{\"a\": \"\u{1}\"}", "{a: 1}",
-        "{\"a\": \"\\x\"}", "\u{feff}{}", "{} {}", "{1: 2}",
+        "",
+        " ",
+        "{",
+        "}",
+        "{\"a\": secret}",
+        "{\"a\": \"secret}",
+        "{\"a\": 1,}",
+        "{'a': 1}",
+        "{\"a\": 1} secret",
+        "{\"a\": 01}",
+        "{\"a\": +1}",
+        "{\"a\": NaN}",
+        "{\"a\": 1e999}",
+        "{\"a\": \"\\ud800\"}",
+        "{\"a\": \"\u{1}\"}",
+        "{a: 1}",
+        "{\"a\": \"\\x\"}",
+        "\u{feff}{}",
+        "{} {}",
+        "{1: 2}",
     ] {
         let error = refusal(text);
         assert_eq!(error.code(), Code::InvalidArgument, "{text}");
@@ -110,7 +131,8 @@ fn seconds_are_converted_with_care() {
     ] {
         assert_eq!(fields(&format!("{{\"t\": {text}}}")).seconds("t").unwrap(), Some(time), "{text}");
     }
-    for text in ["-1", "-0.001", "1e300", "31536000.1", "18446744073709551616", "\"5\"", "true", "[1]", "{}"] {
+    for text in ["-1", "-0.001", "1e300", "31536000.1", "18446744073709551616", "\"5\"", "true", "[1]", "{}"]
+    {
         let error = fields(&format!("{{\"t\": {text}}}")).seconds("t").unwrap_err();
         assert_eq!(error.message(), "`t` is not a number of seconds from 0 to one year", "{text}");
     }
@@ -121,7 +143,9 @@ fn whole_numbers_are_converted_with_care() {
     for (text, number) in [("1", 1), ("8080", 8080), ("8080.0", 8080), ("8.08e3", 8080), ("65535", 65535)] {
         assert_eq!(fields(&format!("{{\"p\": {text}}}")).port("p").unwrap(), Some(number), "{text}");
     }
-    for text in ["0", "-1", "65536", "1.5", "1e300", "\"80\"", "true", "99999999999999999999", "[]", "{}", "-0.5"] {
+    for text in
+        ["0", "-1", "65536", "1.5", "1e300", "\"80\"", "true", "99999999999999999999", "[]", "{}", "-0.5"]
+    {
         let error = fields(&format!("{{\"p\": {text}}}")).port("p").unwrap_err();
         assert_eq!(error.message(), "`p` is not a whole number from 1 to 65535", "{text}");
     }

@@ -3,7 +3,6 @@
 //! Config mounts are the operator's word; what a request adds comes from users, so places that give power over the
 //! host are denied to it. Sources are made canonical here and sent so: the engine follows links when it starts a
 //! container, and a link can be turned elsewhere meanwhile.
-#![allow(dead_code)]
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +15,8 @@ use crate::runtime;
 mod tests;
 
 /// Places of the system; with them go all that is above them and below them.
-const DENIED: [&str; 6] = ["/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containers", "/var/lib/containerd"];
+const DENIED: [&str; 6] =
+    ["/proc", "/sys", "/dev", "/var/lib/docker", "/var/lib/containers", "/var/lib/containerd"];
 /// Sockets that engines and their parts use without being asked.
 const SOCKETS: [&str; 6] = [
     "/var/run/docker.sock",
@@ -44,7 +44,8 @@ pub struct MountRequest {
 
 /// Reads a list of mounts and checks their form.
 pub(crate) fn read(fields: &mut Fields, name: &str) -> Result<Vec<MountRequest>> {
-    let all = fields.objects(name)?.unwrap_or_default().into_iter().map(read_one).collect::<Result<Vec<_>>>()?;
+    let all =
+        fields.objects(name)?.unwrap_or_default().into_iter().map(read_one).collect::<Result<Vec<_>>>()?;
     for (at, mount) in all.iter().enumerate() {
         if all[..at].iter().any(|other| other.container_path == mount.container_path) {
             return Err(same_target(&format!("{}[{at}]", fields.field(name))));
@@ -61,7 +62,9 @@ fn read_one(mut fields: Fields) -> Result<MountRequest> {
     let host_path = form::absolute(&source).map_err(|what| fields.wrong("host_path", what))?;
     let container_path = form::absolute(&target).map_err(|what| fields.wrong("container_path", what))?;
     if NO_TARGETS.contains(&container_path) {
-        return Err(fields.wrong("container_path", "would hide `/`, `/proc`, `/sys` or `/dev` of the sandbox"));
+        return Err(
+            fields.wrong("container_path", "would hide `/`, `/proc`, `/sys` or `/dev` of the sandbox")
+        );
     }
     let mount = MountRequest {
         host_path: host_path.to_owned(),
@@ -84,7 +87,11 @@ pub(crate) struct Rules {
 }
 
 /// Judges a sandbox's mounts, config mounts first; sources come back canonical where paths are ours.
-pub(crate) fn judge(config: &[MountRequest], extra: &[MountRequest], rules: &Rules) -> Result<Vec<runtime::Mount>> {
+pub(crate) fn judge(
+    config: &[MountRequest],
+    extra: &[MountRequest],
+    rules: &Rules,
+) -> Result<Vec<runtime::Mount>> {
     let mut all: Vec<runtime::Mount> = Vec::with_capacity(config.len() + extra.len());
     let denied = if extra.is_empty() { Vec::new() } else { rules.denied() };
     for (mounts, list, is_extra) in [(config, "mounts", false), (extra, "extra_mounts", true)] {
@@ -102,7 +109,11 @@ pub(crate) fn judge(config: &[MountRequest], extra: &[MountRequest], rules: &Rul
             if all.iter().any(|other| other.target == mount.container_path) {
                 return Err(same_target(&field));
             }
-            all.push(runtime::Mount { source, target: mount.container_path.clone(), read_only: mount.read_only });
+            all.push(runtime::Mount {
+                source,
+                target: mount.container_path.clone(),
+                read_only: mount.read_only,
+            });
             check_nesting(&all, &field)?;
         }
     }
@@ -179,11 +190,14 @@ fn check_nesting(all: &[runtime::Mount], field: &str) -> Result<()> {
 }
 
 fn same_target(field: &str) -> Error {
-    wrong(&format!("{field}.container_path"), "is another mount's too").with_hint("give each mount a path of its own")
+    wrong(&format!("{field}.container_path"), "is another mount's too")
+        .with_hint("give each mount a path of its own")
 }
 
 fn denial(field: &str) -> Error {
     Error::new(Code::Denied, format!("`{field}.host_path` is a place that no request may mount"))
-        .with_hint("mount a folder of your own; what the operator wants mounted belongs in the config's `mounts`")
+        .with_hint(
+            "mount a folder of your own; what the operator wants mounted belongs in the config's `mounts`",
+        )
         .in_phase(Phase::Validate)
 }

@@ -2,7 +2,6 @@
 //!
 //! [`Operation::parse`] checks a request's form, whatever needs no engine and no file; [`Ask::check`] what needs the
 //! config beside it.
-#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -164,8 +163,10 @@ impl Target {
         sandbox::check_name(prefix, &self.sandbox_id)?;
         let name = sandbox::container_name(prefix, &self.sandbox_id);
         if self.container_name.as_ref().is_some_and(|said| *said != name) {
-            return Err(Error::invalid("`sandbox.container_name` is not this backend's prefix and the sandbox id")
-                .with_hint("use a backend with the `container_prefix` that made this sandbox"));
+            return Err(Error::invalid(
+                "`sandbox.container_name` is not this backend's prefix and the sandbox id",
+            )
+            .with_hint("use a backend with the `container_prefix` that made this sandbox"));
         }
         // Apple's containers have no id but their name.
         let fits = |id: &String| sandbox::is_container_id(id) || *id == name;
@@ -198,7 +199,9 @@ impl CreateRequest {
     pub fn id(&self) -> Result<String> {
         match (&self.sandbox_id, &self.thread_id) {
             (Some(id), _) => Ok(id.clone()),
-            (None, Some(thread)) => Ok(sandbox::id_of_thread(self.user_id.as_deref().unwrap_or_default(), thread)),
+            (None, Some(thread)) => {
+                Ok(sandbox::id_of_thread(self.user_id.as_deref().unwrap_or_default(), thread))
+            }
             (None, None) => sandbox::random_id(),
         }
     }
@@ -209,10 +212,11 @@ impl CreateRequest {
         let longest = "0".repeat(32);
         sandbox::check_name(&config.container_prefix, self.sandbox_id.as_ref().unwrap_or(&longest))?;
         match &config.auth {
-            Some(auth) if self.environment.contains_key(&auth.environment) => {
-                Err(crate::json::wrong(&format!("environment.{}", auth.environment), "is the variable of `auth`")
-                    .with_hint("leave it out: the library makes a key for each sandbox"))
-            }
+            Some(auth) if self.environment.contains_key(&auth.environment) => Err(crate::json::wrong(
+                &format!("environment.{}", auth.environment),
+                "is the variable of `auth`",
+            )
+            .with_hint("leave it out: the library makes a key for each sandbox")),
             _ => Ok(()),
         }
     }

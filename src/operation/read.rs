@@ -6,7 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::{AllocatePort, CreateRequest, DestroyRequest, ReapRequest, SandboxRequest, Target, WaitReadyRequest};
+use super::{
+    AllocatePort, CreateRequest, DestroyRequest, ReapRequest, SandboxRequest, Target, WaitReadyRequest,
+};
 use crate::config::{self, Resources};
 use crate::error::Result;
 use crate::json::{Fields, wrong};
@@ -28,7 +30,9 @@ pub(super) fn create(fields: &mut Fields) -> Result<CreateRequest> {
     let thread_id = named(fields, "thread_id")?;
     let user_id = fields.string("user_id")?;
     if user_id.is_some() && thread_id.is_none() {
-        return Err(fields.wrong("user_id", "stands without a `thread_id`").with_hint("say both, or neither"));
+        return Err(fields
+            .wrong("user_id", "stands without a `thread_id`")
+            .with_hint("say both, or neither"));
     }
     // `a:b` + `c` and `a` + `b:c` would be one id.
     if user_id.as_ref().is_some_and(|user| user.contains(':') || user.len() > NAME_AT_MOST) {
@@ -65,7 +69,9 @@ fn named(fields: &mut Fields, name: &str) -> Result<Option<String>> {
 pub(super) fn target(fields: &mut Fields) -> Result<Target> {
     if !fields.has("sandbox") {
         let id = fields.string("sandbox_id")?;
-        let id = id.ok_or_else(|| fields.wrong("sandbox_id", "is missing").with_hint("say which sandbox is meant"))?;
+        let id = id.ok_or_else(|| {
+            fields.wrong("sandbox_id", "is missing").with_hint("say which sandbox is meant")
+        })?;
         if !sandbox::is_sandbox_id(&id) {
             return Err(fields.wrong("sandbox_id", "is not a sandbox id").with_hint(ID_HINT));
         }

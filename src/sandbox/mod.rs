@@ -1,5 +1,4 @@
 //! What a sandbox is called, which labels it bears, and what is told of it.
-#![allow(dead_code)]
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -51,7 +50,10 @@ pub(crate) fn check_name(prefix: &str, id: &str) -> Result<()> {
         return Ok(());
     }
     Err(Error::invalid("`sandbox_id` is too long: with the container prefix the name has more than 63 bytes")
-        .with_hint(format!("use at most {} bytes with this prefix", NAME_AT_MOST.saturating_sub(prefix.len() + 1))))
+        .with_hint(format!(
+            "use at most {} bytes with this prefix",
+            NAME_AT_MOST.saturating_sub(prefix.len() + 1)
+        )))
 }
 
 /// The sandbox id of a user's thread: the same from every process.
@@ -62,7 +64,8 @@ pub(crate) fn id_of_thread(user_id: &str, thread_id: &str) -> String {
 /// A sandbox id that nobody else has: 128 random bits.
 pub(crate) fn random_id() -> Result<String> {
     let mut bits = [0; 16];
-    getrandom::fill(&mut bits).map_err(|_| Error::new(Code::Internal, "the system gives no random bits").retryable())?;
+    getrandom::fill(&mut bits)
+        .map_err(|_| Error::new(Code::Internal, "the system gives no random bits").retryable())?;
     Ok(hex(&bits))
 }
 
@@ -169,7 +172,10 @@ impl SandboxInfo {
                 .in_phase(Phase::Validate));
         };
         let auth = |auth: &Value| {
-            Some(Auth { header: auth["header"].as_str()?.to_owned(), value: auth["value"].as_str()?.to_owned() })
+            Some(Auth {
+                header: auth["header"].as_str()?.to_owned(),
+                value: auth["value"].as_str()?.to_owned(),
+            })
         };
         let warnings = value["warnings"].as_array().into_iter().flatten();
         Ok(SandboxInfo {

@@ -22,7 +22,8 @@ fn canonical(spec: &ContainerSpec) -> Value {
     let mut mounts: Vec<_> = spec.mounts.iter().collect();
     mounts.sort_by(|one, two| one.target.cmp(&two.target));
     let mounts = mounts.into_iter();
-    let mounts: Vec<_> = mounts.map(|mount| json!([mount.source.to_string_lossy(), mount.target, mount.read_only])).collect();
+    let mounts: Vec<_> =
+        mounts.map(|mount| json!([mount.source.to_string_lossy(), mount.target, mount.read_only])).collect();
     let confinement = &spec.confinement;
     let limits = &spec.limits;
     json!({

@@ -34,14 +34,25 @@ fn a_name_has_at_most_63_bytes() {
     assert_eq!(container_name("a", "b-c"), "a-b-c");
     assert!(check_name("sandport", &"x".repeat(54)).is_ok());
     let error = check_name("sandport", &"x".repeat(55)).unwrap_err();
-    assert_eq!((error.code(), error.hint()), (Code::InvalidArgument, "use at most 54 bytes with this prefix"));
+    assert_eq!(
+        (error.code(), error.hint()),
+        (Code::InvalidArgument, "use at most 54 bytes with this prefix")
+    );
     assert!(!is_sandbox_id(&"x".repeat(62)));
 }
 
 #[test]
 fn only_a_whole_id_names_a_container() {
     assert!(is_container_id(&"0123456789abcdef".repeat(4)));
-    for bad in ["", "d3", &"a".repeat(63), &"a".repeat(65), &"A".repeat(64), &"g".repeat(64), &format!("{}/", "a".repeat(63))] {
+    for bad in [
+        "",
+        "d3",
+        &"a".repeat(63),
+        &"a".repeat(65),
+        &"A".repeat(64),
+        &"g".repeat(64),
+        &format!("{}/", "a".repeat(63)),
+    ] {
         assert!(!is_container_id(bad), "{bad}");
     }
 }
