@@ -110,7 +110,9 @@ fn runtime(fields: &mut Fields) -> Result<RuntimeChoice> {
 fn endpoint(fields: &mut Fields) -> Result<Option<String>> {
     let endpoint = fields.string("endpoint")?;
     let fits = |text: &String| {
-        !text.is_empty() && text.len() <= 1024 && !text.contains(|letter: char| letter.is_control() || letter == ' ')
+        !text.is_empty()
+            && text.len() <= 1024
+            && !text.contains(|letter: char| letter.is_control() || letter == ' ')
     };
     match endpoint.as_ref().is_none_or(fits) {
         true => Ok(endpoint),

@@ -118,21 +118,6 @@ pub(crate) enum Ask {
 }
 
 impl Ask {
-    /// Which operation it is.
-    pub fn operation(&self) -> Operation {
-        match self {
-            Ask::Create(_) => Operation::Create,
-            Ask::Destroy(_) => Operation::Destroy,
-            Ask::Discover(_) => Operation::Discover,
-            Ask::IsAlive(_) => Operation::IsAlive,
-            Ask::List => Operation::List,
-            Ask::Request(_) => Operation::Request,
-            Ask::Release(_) => Operation::Release,
-            Ask::Reap(_) => Operation::Reap,
-            Ask::WaitReady(_) => Operation::WaitReady,
-        }
-    }
-
     /// Refuses what this config rules out: names, the auth header, the auth variable.
     pub fn check(&self, config: &Config) -> Result<()> {
         match self {
