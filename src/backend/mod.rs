@@ -30,6 +30,8 @@ mod secrets;
 mod session;
 mod tenure;
 mod trial;
+#[cfg(test)]
+mod tests;
 
 use crate::call::Call;
 use crate::config::Config;

@@ -1,12 +1,16 @@
 //! One call's claim to a sandbox: its lease, and the one in another state directory where a peer made the sandbox.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::look::Bond;
 use super::session::Session;
 use crate::call::Call;
 use crate::error::Result;
 use crate::locks::{Alone, Home, Lease};
+
+/// How long a lease is waited for to be marked: only a reaper that looks at it is ever in the way.
+const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The leases that one call has taken on one name. Dropping it closes them, which leaves the idle clock alone.
 pub(super) struct Tenure<'a> {
@@ -140,7 +144,11 @@ impl Held {
 /// Writes `i now` where nobody holds the lease any more.
 fn start_idle_clock(home: &Home, name: &str) {
     said("the idle clock of a sandbox could not be started", home.lease_alone(name).and_then(|alone| {
-        alone.map_or(Ok(()), |mut alone| alone.mark_idle())
+        match alone {
+            Some(alone) if alone.is_gone() => alone.unlink(),
+            Some(mut alone) => alone.mark_idle(),
+            None => Ok(()),
+        }
     }));
 }
 
@@ -152,11 +160,14 @@ fn tidy(home: &Home, name: &str) {
     }));
 }
 
-/// Unlinks a lease file of a container that is gone, where nobody holds it.
+/// Unlinks the lease file of a container that is gone; where others hold it the last of them does. The caller holds
+/// the name.
 pub(super) fn unlink(home: &Home, name: &str) {
-    said("a lease file could not be removed", home.lease_alone(name).and_then(|alone| {
-        alone.map_or(Ok(()), Alone::unlink)
-    }));
+    let unlinked = home.lease_alone(name).and_then(|alone| match alone {
+        Some(alone) => alone.unlink(),
+        None => home.lease(&Call::new().within(PATIENCE), name)?.mark_gone(),
+    });
+    said("a lease file could not be removed", unlinked);
 }
 
 /// What goes wrong while a lease is given back harms nobody: a reaper sees the lock itself.

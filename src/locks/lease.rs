@@ -1,7 +1,8 @@
 //! The record in a lease file: whether the sandbox is in use, or since when it has been idle.
 //!
-//! 64 bytes, written at once: `u` or `i`, the time since the machine started, and which start that was. Whatever does
-//! not read like that counts as unknown. File times are never looked at: they say nothing about use.
+//! 64 bytes, written at once: `u` (in use), `i` (idle since) or `g` (its container is gone), the time since the machine
+//! started, and which start that was. Whatever does not read like that counts as unknown. File times are never looked
+//! at: they say nothing about use.
 
 use std::time::Duration;
 
@@ -24,6 +25,12 @@ impl Lease {
     pub fn mark_used(&mut self) -> Result<()> {
         self.0.write(&record(b'u', sys::since_boot()))
     }
+
+    /// Writes down that the container is gone, so that the last one to let go removes the file. The caller holds the
+    /// name: a successor's `u` comes later.
+    pub fn mark_gone(&mut self) -> Result<()> {
+        self.0.write(&record(b'g', sys::since_boot()))
+    }
 }
 
 impl Alone {
@@ -33,6 +40,12 @@ impl Alone {
         let count = self.0.read(&mut bytes).ok()?;
         let since = idle_since(&bytes[..count], &sys::boot())?;
         sys::since_boot().checked_sub(since)
+    }
+
+    /// Whether its container is gone, and nothing has borne the name since.
+    pub fn is_gone(&self) -> bool {
+        let mut bytes = [0; 2];
+        self.0.read(&mut bytes).is_ok_and(|count| bytes[..count] == *b"g ")
     }
 
     /// Writes down that it is idle from now.
