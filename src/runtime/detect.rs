@@ -5,7 +5,6 @@
 //! places where engines usually listen.
 
 use std::env;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use super::{Kind, Runtime};
 use crate::call::Call;
 use crate::config::{Config, RuntimeChoice};
 use crate::error::{Code, Error, Phase, Result};
+use crate::form::is_loopback;
 use crate::http::{Endpoint, Tls};
 
 /// How long one engine may take to say that it is there.
@@ -194,11 +194,6 @@ pub(crate) fn is_remote(endpoint: &Endpoint) -> bool {
         Endpoint::Unix(_) => false,
         Endpoint::Tcp { host, .. } => !is_loopback(host),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// The TLS that the docker command would speak: `DOCKER_TLS_VERIFY`, `DOCKER_TLS` and `DOCKER_CERT_PATH`.
