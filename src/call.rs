@@ -179,12 +179,7 @@ impl Call {
                 drop(guard);
                 return if end < wake { self.check() } else { Ok(()) };
             }
-            guard = self
-                .shared
-                .sleepers
-                .wait_timeout(guard, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            guard = self.shared.sleepers.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -144,7 +144,8 @@ pub(crate) fn give(guard: Guard) -> u16 {
 
 /// Takes a port back; false where none was given.
 pub(crate) fn take_back(port: u16) -> bool {
-    let given = GIVEN.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(|given| given.remove(&port));
+    let given =
+        GIVEN.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(|given| given.remove(&port));
     given.is_some()
 }
 
@@ -245,7 +246,13 @@ mod tests {
         let state = state("threads");
         let guards: Vec<Guard> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..64)
-                .map(|_| scope.spawn(|| (0..8).map(|_| take_next(state.ports(), 40000, 2000, None, &[]).unwrap()).collect::<Vec<_>>()))
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..8)
+                            .map(|_| take_next(state.ports(), 40000, 2000, None, &[]).unwrap())
+                            .collect::<Vec<_>>()
+                    })
+                })
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
         });

@@ -25,6 +25,9 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
 const ASK_UNWATCHED: Duration = Duration::from_millis(100);
 const ASK_WATCHED: Duration = Duration::from_secs(1);
 
+/// How long a watch may take to learn how a container ended that is known to have ended.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// The health check of one sandbox. Any 2xx is healthy; no proxy is ever asked.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Check<'a> {
@@ -107,11 +110,24 @@ pub(crate) fn wait_until_ready(
         }
         if Instant::now() >= next_question {
             if let Ok(Some(ended)) = died(call) {
-                return Ok(Outcome::Died(ended));
+                // The watch knows more, and learns it within moments of the end.
+                return Ok(Outcome::Died(last_words(call, watch).unwrap_or(ended)));
             }
             next_question = Instant::now() + every;
         }
         pause = pause.mul_f64(1.5).min(LONGEST_PAUSE);
+    }
+}
+
+/// How a container that has ended did so, as its watch sees it.
+pub(crate) fn last_words(call: &Call, watch: Option<&mut dyn Watch>) -> Option<Ended> {
+    let watch = watch?;
+    let call = call.sheltered(LAST_WORDS);
+    loop {
+        if let Some(ended) = watch.ended() {
+            return Some(ended);
+        }
+        call.sleep(Duration::from_millis(5)).ok()?;
     }
 }
 

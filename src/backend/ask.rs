@@ -23,14 +23,22 @@ pub(super) fn request(session: &Session, call: &Call, asked: &SandboxRequest) ->
     };
     let answer = send(session, &call, asked, &name, lease.as_mut());
     match (lease, &answer) {
-        (Some(lease), Err(error)) if matches!(error.code(), Code::NotFound | Code::SandboxExited) => lease.forget(),
+        (Some(lease), Err(error)) if matches!(error.code(), Code::NotFound | Code::SandboxExited) => {
+            lease.forget()
+        }
         (Some(lease), _) => lease.release(),
         (None, _) => {}
     }
     answer
 }
 
-fn send(session: &Session, call: &Call, asked: &SandboxRequest, name: &str, lease: Option<&mut Tenure<'_>>) -> Result<Value> {
+fn send(
+    session: &Session,
+    call: &Call,
+    asked: &SandboxRequest,
+    name: &str,
+    lease: Option<&mut Tenure<'_>>,
+) -> Result<Value> {
     let id = asked.target.container_id.as_deref();
     let Some(found) = session.find(call, name, id)?.filter(|found| found.state == State::Running) else {
         return Err(if id.is_some() { gone() } else { not_found() }.in_phase(Phase::Request));

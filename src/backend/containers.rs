@@ -6,12 +6,11 @@ use super::look::{self, Bond};
 use super::session::Session;
 use crate::call::Call;
 use crate::error::{Code, Error, Phase, Result};
+use crate::readiness;
 use crate::runtime::{Container, Ended, Watch, Which};
 
 /// How long a container may take to vanish once it was told to.
 pub(super) const GOING: Duration = Duration::from_secs(10);
-/// How long we wait for the last words of a container that has ended.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 impl Session {
     /// One container, or `None` when the engine has said that there is none; its port is then free again.
@@ -66,16 +65,9 @@ impl Session {
 
     /// The end of a container that the engine has forgotten already, as its watch saw it.
     pub fn last_words(&self, call: &Call, watch: Option<&mut (dyn Watch + '_)>) -> Ended {
-        let Some(watch) = watch else { return Ended::default() };
-        let call = call.sheltered(LAST_WORDS);
-        loop {
-            if let Some(ended) = watch.ended() {
-                return ended;
-            }
-            if call.sleep(Duration::from_millis(5)).is_err() {
-                return Ended::default();
-            }
-        }
+        let mut watch = watch;
+        let watch = watch.as_mut().map(|watch| &mut **watch as &mut dyn Watch);
+        readiness::last_words(call, watch).unwrap_or_default()
     }
 
     /// All containers in one call, running ones only unless `all`; the ports of those that are gone are free again.

@@ -72,7 +72,9 @@ pub(super) fn ensure(session: &Session, call: &Call, plan: &Plan) -> Result<Sand
                 tenure.forget();
                 drop(name);
                 if pulled || !plan.may_pull() {
-                    return Err(said.unwrap_or_else(|| Error::new(Code::ImageNotFound, "the image is not here")));
+                    return Err(
+                        said.unwrap_or_else(|| Error::new(Code::ImageNotFound, "the image is not here"))
+                    );
                 }
                 pull(session, call, plan, &mut timings)?;
                 pulled = true;
@@ -144,12 +146,19 @@ fn look_or_make(
             }
             Finding::PeerStarting => {
                 if peer_since.get_or_insert_with(Instant::now).elapsed() > PEER_STARTS {
-                    return Err(look::conflict(Phase::Create, "a container of this name was made elsewhere and never started").retryable());
+                    return Err(look::conflict(
+                        Phase::Create,
+                        "a container of this name was made elsewhere and never started",
+                    )
+                    .retryable());
                 }
                 call.sleep(Duration::from_millis(50))?;
             }
             Finding::InTheWay => {
-                return Err(look::conflict(Phase::Create, "a container of this name is not running, and is not ours to remove"));
+                return Err(look::conflict(
+                    Phase::Create,
+                    "a container of this name is not running, and is not ours to remove",
+                ));
             }
         }
     }
@@ -229,9 +238,9 @@ fn start(
     timings.start += begun.elapsed().as_secs_f64();
     started?;
     match session.inspect(call, Which::Id(&made.id))? {
-        Some(container) => Ok((watch, container)),
-        // It ended so fast that the engine has removed it already.
-        None => {
+        Some(container) if container.state.is_alive() => Ok((watch, container)),
+        // It ended so fast that its port is gone, or the engine has removed it already.
+        _ => {
             let ended = session.last_words(call, watch.as_deref_mut());
             Err(Refusal::Failed(session.exited(ended)))
         }
@@ -308,9 +317,10 @@ fn settle(
     }
     tenure.release();
     Err(match bond {
-        Bond::Stranger if failure.code() == Code::NotReady => {
-            look::conflict(Phase::Ready, "a container of this name that is not ours does not answer as a sandbox")
-        }
+        Bond::Stranger if failure.code() == Code::NotReady => look::conflict(
+            Phase::Ready,
+            "a container of this name that is not ours does not answer as a sandbox",
+        ),
         _ => failure,
     })
 }

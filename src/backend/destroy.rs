@@ -12,7 +12,12 @@ use crate::operation::Target;
 use crate::runtime::{Container, State};
 
 /// Ends a sandbox, although peers may use it. False where there was none.
-pub(super) fn destroy(session: &Session, call: &Call, target: &Target, stop_timeout: Duration) -> Result<bool> {
+pub(super) fn destroy(
+    session: &Session,
+    call: &Call,
+    target: &Target,
+    stop_timeout: Duration,
+) -> Result<bool> {
     let name = session.name_of(target);
     call.enter(Phase::Lock);
     let _name = session.home().hold_name(&session.bounded(call), &name)?;

@@ -14,7 +14,12 @@ use crate::runtime::{Container, State};
 use crate::sandbox::{SandboxInfo, Timings};
 
 /// The sandbox if it runs, its port is known and it answers; `None` only when the engine has answered.
-pub(super) fn discover(session: &Session, call: &Call, target: &Target, limit: Duration) -> Result<Option<SandboxInfo>> {
+pub(super) fn discover(
+    session: &Session,
+    call: &Call,
+    target: &Target,
+    limit: Duration,
+) -> Result<Option<SandboxInfo>> {
     let begun = Instant::now();
     let name = session.name_of(target);
     call.enter(Phase::Lock);
@@ -32,7 +37,13 @@ pub(super) fn discover(session: &Session, call: &Call, target: &Target, limit: D
     call.enter(Phase::Ready);
     let key = session.key_of(&container);
     let asked = Instant::now();
-    let ready = session.wait_until_ready(call, &container, key.as_deref(), limit.saturating_sub(begun.elapsed()), None);
+    let ready = session.wait_until_ready(
+        call,
+        &container,
+        key.as_deref(),
+        limit.saturating_sub(begun.elapsed()),
+        None,
+    );
     match ready {
         Ok(Ready::Yes) => {}
         other => {

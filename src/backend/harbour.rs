@@ -61,6 +61,10 @@ impl Session {
     /// Every host port that the engine has published.
     pub fn published_ports(&self, call: &Call) -> Result<Vec<u16>> {
         let running = self.list(call, false)?;
-        Ok(running.iter().flat_map(|container| container.published.values().flatten()).map(|at| at.port).collect())
+        Ok(running
+            .iter()
+            .flat_map(|container| container.published.values().flatten())
+            .map(|at| at.port)
+            .collect())
     }
 }

@@ -25,7 +25,10 @@ pub(super) fn bond(found: &Container, prefix: &str, id: &str, domain: &str) -> R
         return Ok(Bond::Stranger);
     }
     if its_prefix != Some(prefix) || its_id != Some(id) {
-        return Err(conflict(Phase::Inspect, "the container's name is that of a sandbox with another prefix or id"));
+        return Err(conflict(
+            Phase::Inspect,
+            "the container's name is that of a sandbox with another prefix or id",
+        ));
     }
     if its_domain == Some(domain) {
         return Ok(Bond::Ours);
@@ -115,7 +118,8 @@ mod tests {
         let ours = [(label::PREFIX, "p"), (label::ID, "x"), (label::DOMAIN, "d")];
         assert_eq!(of(&ours), Bond::Ours);
         assert_eq!(of(&[]), Bond::Stranger);
-        let foreign = [(label::PREFIX, "p"), (label::ID, "x"), (label::DOMAIN, "e"), (label::HOME, "not/absolute")];
+        let foreign =
+            [(label::PREFIX, "p"), (label::ID, "x"), (label::DOMAIN, "e"), (label::HOME, "not/absolute")];
         assert_eq!(of(&foreign), Bond::Foreign { home: None, domain: Some("e".into()) });
     }
 

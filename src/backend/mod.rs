@@ -79,7 +79,9 @@ impl Backend {
         Ok(match ask {
             Ask::Create(request) => self.create(call, request)?.to_json(),
             Ask::Destroy(request) => json!({"destroyed": self.destroy(call, request)?}),
-            Ask::Discover(target) => json!({"sandbox": self.discover(call, target)?.map(|info| info.to_json())}),
+            Ask::Discover(target) => {
+                json!({"sandbox": self.discover(call, target)?.map(|info| info.to_json())})
+            }
             Ask::IsAlive(target) => json!({"alive": self.is_alive(call, target)?}),
             Ask::List => {
                 let all = self.list(call)?;

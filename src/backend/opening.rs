@@ -20,8 +20,19 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What this build can do, by the names of the exported functions.
 const FEATURES: [&str; 13] = [
-    "create", "destroy", "discover", "is_alive", "list", "request", "release", "reap", "wait_ready", "allocate_port",
-    "call_start", "queue", "set_log",
+    "create",
+    "destroy",
+    "discover",
+    "is_alive",
+    "list",
+    "request",
+    "release",
+    "reap",
+    "wait_ready",
+    "allocate_port",
+    "call_start",
+    "queue",
+    "set_log",
 ];
 
 /// Refuses engines of another machine where sandboxes are said to be reached on this one.

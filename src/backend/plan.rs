@@ -12,8 +12,8 @@ use crate::config::Pull;
 use crate::error::Result;
 use crate::mounts;
 use crate::operation::CreateRequest;
-use crate::runtime::{Container, ContainerSpec, Published};
 use crate::runtime::Kind;
+use crate::runtime::{Container, ContainerSpec, Published};
 use crate::sandbox::{self, label};
 
 /// What one create asks for.
@@ -43,7 +43,9 @@ impl Plan {
         let mut environment = config.environment.clone();
         environment.extend(request.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
         let mut secrets = Secrets::of(environment.values().map(String::as_str));
-        let limits = request.resources.map_or_else(|| config.resources.clone(), |resources| resources.over(&config.resources));
+        let limits = request
+            .resources
+            .map_or_else(|| config.resources.clone(), |resources| resources.over(&config.resources));
         let mut spec = ContainerSpec {
             name: name.clone(),
             image: request.image.clone().unwrap_or_else(|| config.image.clone()),

@@ -63,23 +63,28 @@ impl Session {
     /// Whether a container that nobody watches has ended.
     fn has_ended(&self, call: &Call, container: &Container) -> Result<Option<Ended>> {
         let found = self.inspect(&self.bounded(call), Which::Id(&container.id))?;
-        let lives = found.is_some_and(|found| found.state.is_alive() && found.started_at == container.started_at);
+        let lives =
+            found.is_some_and(|found| found.state.is_alive() && found.started_at == container.started_at);
         Ok((!lives).then(Ended::default))
     }
 
     fn no_answer(&self, answered: Answered) -> Error {
         match answered {
-            Answered::Status(status) => {
-                self.not_ready("the sandbox's health check does not answer with success").with_detail("status", status)
+            Answered::Status(status) => self
+                .not_ready("the sandbox's health check does not answer with success")
+                .with_detail("status", status),
+            Answered::Yes | Answered::No => {
+                self.not_ready("the sandbox did not answer its health check in time")
             }
-            Answered::Yes | Answered::No => self.not_ready("the sandbox did not answer its health check in time"),
         }
     }
 
     /// `NOT_READY`, with what to do about it.
     fn not_ready(&self, message: &str) -> Error {
         Error::new(Code::NotReady, message)
-            .with_hint("give it a longer ready_timeout_seconds, or check container_port, health.path and the image")
+            .with_hint(
+                "give it a longer ready_timeout_seconds, or check container_port, health.path and the image",
+            )
             .in_phase(Phase::Ready)
             .on_runtime(self.runtime().kind().word())
             .retryable()
@@ -113,7 +118,8 @@ pub(super) fn wait_ready(call: &Call, config: &Config, asked: &WaitReadyRequest)
     } else {
         // What answers there need not be a container of this engine.
         let mut unknown = |_: &Call| Ok(None);
-        readiness::wait_until_ready(&call.within(asked.timeout), &check, None, &mut unknown)? == Outcome::Ready
+        readiness::wait_until_ready(&call.within(asked.timeout), &check, None, &mut unknown)?
+            == Outcome::Ready
     };
     Ok(json!({"ready": ready, "waited_seconds": begun.elapsed().as_secs_f64()}))
 }

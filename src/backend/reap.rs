@@ -13,7 +13,7 @@ use super::session::Session;
 use super::trial::checkpoint;
 use crate::call::Call;
 use crate::error::{Phase, Result};
-use crate::locks::Home;
+use crate::locks::{Home, PortLocks};
 use crate::operation::ReapRequest;
 use crate::runtime::{Container, State, Which};
 use crate::sandbox::label;
@@ -39,8 +39,10 @@ pub(super) fn reap(session: &Session, call: &Call, request: &ReapRequest) -> Res
             Ok(Fate::Kept(reason)) => kept.push(json!({"sandbox_id": id, "reason": reason})),
             Ok(Fate::Gone) => {}
             Err(error) if call.is_cancelled() => return Err(error),
-            Err(error) => kept.push(json!({
-                "sandbox_id": id, "reason": "could not be removed", "error": session.clean(error).to_json()})),
+            Err(error) => {
+                kept.push(json!({
+                "sandbox_id": id, "reason": "could not be removed", "error": session.clean(error).to_json()}))
+            }
         }
     }
     if !request.dry_run {
@@ -51,7 +53,8 @@ pub(super) fn reap(session: &Session, call: &Call, request: &ReapRequest) -> Res
 
 /// Whether a container's labels say that it is of our prefix: nothing else is a reaper's business.
 fn is_of_prefix(found: &Container, session: &Session) -> bool {
-    found.labels.get(label::PREFIX) == Some(&session.config().container_prefix) && found.labels.contains_key(label::ID)
+    found.labels.get(label::PREFIX) == Some(&session.config().container_prefix)
+        && found.labels.contains_key(label::ID)
 }
 
 fn judge(session: &Session, call: &Call, seen: &Container, request: &ReapRequest) -> Result<Fate> {
@@ -112,9 +115,10 @@ fn is_lost(seen: &Container) -> bool {
     Home::is_lost(Path::new(home), domain)
 }
 
-/// Unlinks the leases of containers that are gone.
+/// Unlinks the leases of containers that are gone, and the port locks that killed processes have left.
 fn sweep(session: &Session, call: &Call, all: &[Container]) -> Result<()> {
     let home = session.home();
+    home.ports().map_or(Ok(()), PortLocks::sweep)?;
     for name in home.leased_names()? {
         if all.iter().any(|container| container.name == name) {
             continue;

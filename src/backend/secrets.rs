@@ -46,12 +46,10 @@ impl Secrets {
 
     /// The text without any of the secrets.
     pub fn redact(&self, text: &str) -> String {
-        self.values
-            .iter()
-            .fold(text.to_owned(), |text, value| match text.contains(value.as_str()) {
-                true => text.replace(value.as_str(), REDACTED),
-                false => text,
-            })
+        self.values.iter().fold(text.to_owned(), |text, value| match text.contains(value.as_str()) {
+            true => text.replace(value.as_str(), REDACTED),
+            false => text,
+        })
     }
 
     /// The error without any of the secrets.

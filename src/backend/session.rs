@@ -163,7 +163,8 @@ impl Session {
 
     /// Where a sandbox is reached; `None` where its port is not published.
     pub fn address_of(&self, container: &Container) -> Option<Address> {
-        let published = container.published_at(self.config.container_port).filter(|published| published.port != 0)?;
+        let published =
+            container.published_at(self.config.container_port).filter(|published| published.port != 0)?;
         Some(Address::of(published, &self.config.sandbox_host))
     }
 

@@ -70,10 +70,14 @@ impl Folder {
                 return Ok(locked);
             }
             call.sleep(jittered(pause)).map_err(|error| match error.code() {
-                Code::Timeout => Error::new(Code::Timeout, "another process has held this sandbox's lock all the time")
-                    .with_hint("it is making or removing the sandbox; try again, or raise call_timeout_seconds")
-                    .in_phase(Phase::Lock)
-                    .retryable(),
+                Code::Timeout => {
+                    Error::new(Code::Timeout, "another process has held this sandbox's lock all the time")
+                        .with_hint(
+                            "it is making or removing the sandbox; try again, or raise call_timeout_seconds",
+                        )
+                        .in_phase(Phase::Lock)
+                        .retryable()
+                }
                 _ => error.in_phase(Phase::Lock),
             })?;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -91,7 +95,12 @@ impl Folder {
             let held = sys::status(descriptor.as_fd())?.identity;
             match sys::status_at(folder, name) {
                 Ok(named) if named.identity == held => {
-                    return Ok(Some(Locked { descriptor, folder: self.clone(), name: name.clone(), unlinks: false }));
+                    return Ok(Some(Locked {
+                        descriptor,
+                        folder: self.clone(),
+                        name: name.clone(),
+                        unlinks: false,
+                    }));
                 }
                 // Its last holder unlinked it between our open and our lock.
                 Ok(_) => {}
@@ -150,7 +159,8 @@ impl Locked {
     #[allow(unsafe_code)]
     fn with_file<T>(&self, work: impl FnOnce(&std::fs::File) -> T) -> T {
         // SAFETY: the descriptor outlives the file made of it here, which is never dropped and so never closes it.
-        let file = std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(self.descriptor.as_raw_fd()) });
+        let file =
+            std::mem::ManuallyDrop::new(unsafe { std::fs::File::from_raw_fd(self.descriptor.as_raw_fd()) });
         work(&file)
     }
 }
@@ -177,9 +187,13 @@ pub(super) fn trouble(error: &io::Error, path: &Path) -> Error {
     let hint = match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EDQUOT) => "its disk is full: make room, or set state_dir elsewhere",
         Some(libc::EMFILE | libc::ENFILE) => "the process has too many files open: raise `ulimit -n`",
-        Some(libc::EROFS | libc::EACCES | libc::EPERM) => "set state_dir to a folder that this user may write to",
+        Some(libc::EROFS | libc::EACCES | libc::EPERM) => {
+            "set state_dir to a folder that this user may write to"
+        }
         Some(libc::ENOENT) => "the state directory was removed while in use: open the backend again",
-        Some(libc::ELOOP | libc::ENOTDIR) => "something that is no folder stands there: set state_dir elsewhere",
+        Some(libc::ELOOP | libc::ENOTDIR) => {
+            "something that is no folder stands there: set state_dir elsewhere"
+        }
         Some(libc::ENOLCK | libc::ENOTSUP | libc::EINVAL) => {
             "its file system has no working locks: set state_dir to a local one"
         }

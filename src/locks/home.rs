@@ -151,7 +151,8 @@ fn kept(root: &Folder, name: &CStr) -> Result<[u8; 32]> {
             .map_err(|_| Error::new(Code::Internal, "the system gives no random bytes").retryable())?;
         // A file without the name yet: it gets it whole or not at all.
         let unique = sys::c(&format!("new-{}", hex(&random[..8]))).map_err(failed)?;
-        let file = sys::open_at(folder, &unique, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600).map_err(failed)?;
+        let file = sys::open_at(folder, &unique, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL, 0o600)
+            .map_err(failed)?;
         let written = io::Write::write_all(&mut std::fs::File::from(file), hex(&random).as_bytes())
             .and_then(|()| sys::link_at(folder, &unique, name));
         let _ = sys::unlink_at(folder, &unique);

@@ -13,8 +13,6 @@ mod state;
 #[allow(unsafe_code)]
 mod sys;
 
-
-
 pub(crate) use descriptor::{Descriptor, epoch};
 pub(crate) use file::Locked;
 pub(crate) use home::Home;

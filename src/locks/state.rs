@@ -32,6 +32,14 @@ impl PortLocks {
     pub fn try_lock(&self, port: u16) -> Result<Option<Locked>> {
         Ok(self.0.try_lock(&format!("{port}.lock"), Mode::Exclusive)?.map(Locked::unlinking))
     }
+
+    /// Unlinks the files that killed processes have left; those that are locked are in use.
+    pub fn sweep(&self) -> Result<()> {
+        for name in self.0.names()? {
+            drop(self.0.try_lock(&format!("{name}.lock"), Mode::Exclusive)?.map(Locked::unlinking));
+        }
+        Ok(())
+    }
 }
 
 /// Directories that are open in this process, so that the same one is opened and tested once.
@@ -82,9 +90,10 @@ impl Inner {
             .create(path)
             .or_else(|error| if path.symlink_metadata().is_ok() { Ok(()) } else { Err(error) })
             .map_err(|error| trouble(&error, path))?;
-        let text = path.to_str().ok_or_else(|| Error::invalid("state_dir: not UTF-8")).and_then(|text| {
-            sys::c(text).map_err(|error| trouble(&error, path))
-        })?;
+        let text = path
+            .to_str()
+            .ok_or_else(|| Error::invalid("state_dir: not UTF-8"))
+            .and_then(|text| sys::c(text).map_err(|error| trouble(&error, path)))?;
         let descriptor =
             Descriptor::make(|| sys::open_folder(&text)).map_err(|error| trouble(&error, path))?;
         check_owner(&descriptor, path)?;
@@ -94,7 +103,9 @@ impl Inner {
         let root = Folder { descriptor, path };
         let ports = Arc::new(Folder::make_in(&root, "ports")?);
         test_locks(&ports)?;
-        Ok(Inner { root, ports: PortLocks(ports) })
+        let ports = PortLocks(ports);
+        ports.sweep()?;
+        Ok(Inner { root, ports })
     }
 
     fn is_at(&self, path: &Path) -> bool {
@@ -117,22 +128,28 @@ pub(super) fn check_owner(descriptor: &Descriptor, path: &Path) -> Result<()> {
     }
     if status.mode & 0o077 != 0 {
         return Err(Error::invalid(format!("state_dir: {} is open to other users", path.display()))
-            .with_hint("if it holds nothing else, `chmod 700` it; otherwise set state_dir to a folder of its own"));
+            .with_hint(
+                "if it holds nothing else, `chmod 700` it; otherwise set state_dir to a folder of its own",
+            ));
     }
     Ok(())
 }
 
 /// Two opens of one file must exclude each other here, or no promise of this module holds.
 fn test_locks(folder: &Arc<Folder>) -> Result<()> {
-    let name = format!("test-{}-{:?}", std::process::id(), std::thread::current().id()).replace(['(', ')'], "-");
+    let name =
+        format!("test-{}-{:?}", std::process::id(), std::thread::current().id()).replace(['(', ')'], "-");
     let Some(first) = folder.try_lock(&name, Mode::Exclusive)?.map(Locked::unlinking) else {
         return Ok(()); // somebody holds it, so locks do exclude
     };
     let second = folder.try_lock(&name, Mode::Exclusive)?;
     drop(first);
     if second.is_some() {
-        return Err(Error::invalid(format!("state_dir: the file system of {} has no working locks", folder.path.display()))
-            .with_hint("set state_dir, or SANDPORT_STATE_DIR, to a folder on a local file system"));
+        return Err(Error::invalid(format!(
+            "state_dir: the file system of {} has no working locks",
+            folder.path.display()
+        ))
+        .with_hint("set state_dir, or SANDPORT_STATE_DIR, to a folder on a local file system"));
     }
     Ok(())
 }
@@ -143,7 +160,8 @@ fn default_path() -> PathBuf {
     }
     let ours = |path: &PathBuf| {
         use std::os::unix::fs::MetadataExt;
-        path.is_absolute() && path.symlink_metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == sys::user())
+        path.is_absolute()
+            && path.symlink_metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == sys::user())
     };
     match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(ours) {
         Some(path) => path.join("sandport"),

@@ -170,7 +170,11 @@ pub(super) fn boot() -> String {
 }
 
 /// Has three functions called around every fork of this process.
-pub(super) fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> Result<()> {
+pub(super) fn at_fork(
+    prepare: extern "C" fn(),
+    parent: extern "C" fn(),
+    child: extern "C" fn(),
+) -> Result<()> {
     // SAFETY: the functions live as long as the process: the library is never unloaded (`-z nodelete`).
     match unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) } {
         0 => Ok(()),

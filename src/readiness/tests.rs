@@ -130,7 +130,8 @@ fn a_server_that_is_slow_is_given_more_time() {
 fn a_container_that_ended_is_seen_by_its_watch() {
     let nobody = Nobody::new();
     let call = Call::new().within(FOREVER);
-    let outcome = wait_until_ready(&call, &check(nobody.port), Some(&mut EndsAt(5)), &mut nothing_known).unwrap();
+    let outcome =
+        wait_until_ready(&call, &check(nobody.port), Some(&mut EndsAt(5)), &mut nothing_known).unwrap();
     match outcome {
         Outcome::Died(ended) => assert_eq!((ended.exit_code, &ended.log[..]), (Some(3), "bye")),
         other => panic!("{other:?}"),
