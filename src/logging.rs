@@ -188,3 +188,70 @@ impl<'kvs> VisitSource<'kvs> for Members<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(record: &Record<'_>) -> Value {
+        let text = line(record);
+        assert!(text.ends_with("}\n") && text.len() <= LINE && text.matches('\n').count() == 1, "{text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_line_is_one_json_object_with_time_call_and_phase() {
+        let facts: &[(&str, KeyValue<'_>)] = &[
+            ("call", KeyValue::from(7_u64)),
+            ("phase", KeyValue::from("pull")),
+            ("status", KeyValue::from(-1)),
+        ];
+        let line = written(
+            &Record::builder()
+                .target("sandport")
+                .level(log::Level::Debug)
+                .args(format_args!("a\n\"b\""))
+                .key_values(&facts)
+                .build(),
+        );
+        assert!(line["time"].as_f64().unwrap() > 1.7e9);
+        assert_eq!(
+            [&line["level"], &line["message"], &line["call"], &line["phase"], &line["status"]],
+            [&json!("debug"), &json!("a\n\"b\""), &json!(7), &json!("pull"), &json!(-1)]
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_keeps_what_joins_it() {
+        let facts: &[(&str, KeyValue<'_>)] = &[("call", KeyValue::from(7_u64))];
+        let long = "x".repeat(3 * LINE);
+        let line = written(
+            &Record::builder().target("sandport").args(format_args!("{long}")).key_values(&facts).build(),
+        );
+        assert_eq!(line["call"], 7);
+        assert!(line["time"].is_number() && line["level"].is_string() && line["message"].is_string());
+    }
+
+    #[test]
+    fn what_the_http_client_says_is_not_ours() {
+        let about = |target| Metadata::builder().target(target).build();
+        assert!(LOGGER.enabled(&about("sandport")) && LOGGER.enabled(&about("sandport::engine")));
+        assert!(!LOGGER.enabled(&about("ureq_proto")) && !LOGGER.enabled(&about("sandporter")));
+    }
+
+    #[test]
+    fn a_wrong_request_is_refused_and_changes_nothing() {
+        for request in [
+            "{}",
+            r#"{"level": "loud", "fd": 2}"#,
+            r#"{"level": "debug"}"#,
+            r#"{"level": "debug", "fd": 2, "path": "x"}"#,
+            r#"{"level": "debug", "fd": -1}"#,
+            r#"{"level": "debug", "path": "/"}"#,
+            r#"{"level": "debug", "fd": 2, "colour": true}"#,
+        ] {
+            assert_eq!(set(request).unwrap_err().code(), Code::InvalidArgument, "{request}");
+        }
+        assert!(OURS.get().is_none(), "no logger was set");
+    }
+}

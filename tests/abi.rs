@@ -42,7 +42,7 @@ fn run(command: &mut Command) -> Output {
     output
 }
 
-/// Compiles a C program of this repository against the header and the shared library, with every warning an error.
+/// Compiles a C or C++ program of this repository against the header and the shared library, with every warning an error.
 fn compile(source: &str, name: &str) -> PathBuf {
     let libraries = libraries();
     // A program looks for the library by its SONAME, which an installation links to it.
@@ -52,17 +52,10 @@ fn compile(source: &str, name: &str) -> PathBuf {
     std::os::unix::fs::symlink(libraries.join("libsandport.so"), &fresh).unwrap();
     std::fs::rename(&fresh, scratch().join("libsandport.so.0")).unwrap();
     let program = scratch().join(name);
-    run(Command::new("cc")
-        .args([
-            "-std=c11",
-            "-D_POSIX_C_SOURCE=200809L",
-            "-Wall",
-            "-Wextra",
-            "-Wpedantic",
-            "-Werror",
-            "-g",
-            "-pthread",
-        ])
+    let (compiler, version) =
+        if source.ends_with(".cc") { ("c++", "-std=c++17") } else { ("cc", "-std=c11") };
+    run(Command::new(compiler)
+        .args([version, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-g", "-pthread"])
         .arg("-I")
         .arg(root().join("include"))
         .arg(root().join(source))
@@ -203,6 +196,16 @@ fn no_string_and_no_byte_is_lost_or_misused() {
 #[test]
 fn a_forked_child_has_no_handles_and_none_of_our_descriptors() {
     run(&mut Command::new(compile("tests/c/fork.c", "fork")));
+}
+
+#[test]
+fn a_host_without_threads_or_descriptors_left_is_told_so() {
+    run(&mut Command::new(compile("tests/c/limits.c", "limits")));
+}
+
+#[test]
+fn a_cpp_program_owns_what_it_is_given() {
+    run(&mut Command::new(compile("tests/c/owner.cc", "owner")));
 }
 
 #[test]

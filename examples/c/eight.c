@@ -90,12 +90,14 @@ static int take_results(sandport_queue queue, struct work *work) {
   return taken;
 }
 
-/* One line for each, drawn over the last ones on a terminal. */
-static void draw(struct work *work, int again) {
+/* One line for each, drawn over the last ones on a terminal; elsewhere only the first and the last picture. */
+static void draw(struct work *work, int drawn, int last) {
   char *progress = NULL;
   int i;
-  if (again && isatty(STDOUT_FILENO)) {
+  if (drawn > 0 && isatty(STDOUT_FILENO)) {
     printf("\033[%dA", SANDBOXES);
+  } else if (drawn > 0 && !last) {
+    return;
   }
   for (i = 0; i < SANDBOXES; i++) {
     const char *state = sandport_status_name(work[i].status);
@@ -156,7 +158,7 @@ int main(void) {
     open_calls += work[i].call != 0;
   }
   while (open_calls > 0) {
-    draw(work, drawn++);
+    draw(work, drawn++, 0);
     wait_for[0].fd = fd;
     wait_for[1].fd = interrupted[0];
     wait_for[0].events = wait_for[1].events = POLLIN;
@@ -176,7 +178,7 @@ int main(void) {
       open_calls -= take_results(queue, work);
     }
   }
-  draw(work, drawn);
+  draw(work, drawn, 1);
   for (i = 0; i < SANDBOXES; i++) {
     failed += work[i].status != SANDPORT_OK;
   }

@@ -19,11 +19,11 @@ use crate::call::Call;
 /// The lanes belong to the process; so whoever counts in them is alone.
 static ALONE: Mutex<()> = Mutex::new(());
 
-fn alone() -> MutexGuard<'static, ()> {
+pub(super) fn alone() -> MutexGuard<'static, ()> {
     lock(&ALONE)
 }
 
-fn start(lane: Lane, queue: Option<&Arc<Queue>>, job: Job) -> Arc<Started> {
+pub(super) fn start(lane: Lane, queue: Option<&Arc<Queue>>, job: Job) -> Arc<Started> {
     let (_, started) = handles::insert(Kind::Call, |handle| {
         let started = Arc::new(Started::new(handle, lane, Weak::new(), queue.cloned(), job));
         (Entry::Call(started.clone()), started)

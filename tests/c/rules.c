@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 #endif
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -347,6 +348,28 @@ static void one_of_many_closes(const char *folder) {
   CHECK(closed == 1);
 }
 
+/* Threads of this process. */
+static int threads_now(void) {
+  DIR *tasks = opendir("/proc/self/task");
+  struct dirent *entry;
+  int count = 0;
+  CHECK(tasks != NULL);
+  while ((entry = readdir(tasks)) != NULL) {
+    count += entry->d_name[0] != '.';
+  }
+  closedir(tasks);
+  return count;
+}
+
+static void no_thread_stays_while_nothing_runs(void) {
+  int tries;
+  for (tries = 0; threads_now() > 1; tries++) {
+    struct timespec moment = {0, 5000000};
+    CHECK(tries < 4000);
+    nanosleep(&moment, NULL);
+  }
+}
+
 int main(void) {
   char folder[] = "/tmp/sandport-rules-XXXXXX", forever[128], command[128];
   sandport_backend backend;
@@ -377,6 +400,7 @@ int main(void) {
   CHECK(sandport_backend_close(backend) == SANDPORT_OK);
   CHECK(sandport_call_wait(call, -1, &status, NULL) == SANDPORT_OK && status == SANDPORT_CANCELLED);
   a_handle_that_is_not_open_is_refused(backend);
+  no_thread_stays_while_nothing_runs();
   close(server);
   snprintf(command, sizeof command, "rm -rf %s", folder);
   CHECK(system(command) == 0);
