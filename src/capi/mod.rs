@@ -6,7 +6,6 @@
 //!
 //! Each exported function runs inside [`respond`] or [`plain`]: a panic becomes `INTERNAL`, the answer is written on
 //! every path. Its other out-parameters are written before anything can fail.
-#![allow(unsafe_code)]
 // The exported functions' comments are the header's: they speak of pointers and JSON as C programmers read them.
 #![allow(clippy::missing_safety_doc, rustdoc::broken_intra_doc_links)]
 

@@ -164,7 +164,7 @@ fn a_queue_gives_each_result_once_and_wakes_its_reader() {
     let (queue, end) = Queue::new().unwrap();
     let (queue, mut end) = (Arc::new(queue), UnixStream::from(end));
     assert!(queue.next().is_none());
-    let calls: Vec<_> =
+    let mut calls: Vec<_> =
         (0..5).map(|n| start(Lane::Quick, Some(&queue), ends_with(json!(n))).handle).collect();
     let mut seen = Vec::new();
     while seen.len() < calls.len() {
