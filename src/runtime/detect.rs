@@ -80,8 +80,10 @@ impl Candidate {
         if self.kind == Some(Kind::Apple) {
             return Ok(Arc::new(Apple::new(call_timeout)));
         }
-        let tls = self.tls.clone().or_else(tls_from_environment);
-        Ok(Arc::new(Engine::with_tls(self.kind, &self.endpoint, tls, call_timeout)?))
+        Ok(Arc::new(match self.tls.clone() {
+            None => Engine::connect(self.kind, &self.endpoint, call_timeout)?,
+            tls => Engine::with_tls(self.kind, &self.endpoint, tls, call_timeout)?,
+        }))
     }
 }
 

@@ -150,7 +150,9 @@ pub(super) fn start(said: &Said) -> Refusal {
         return Refusal::Gone(error.in_phase(phase).retryable());
     }
     let error = said.error(phase);
-    Refusal::Failed(if said.has(&["cannot assign requested address"]) {
+    Refusal::Failed(if said.network_trouble() {
+        error.with_hint("`network` names no network of this engine, or two: make it, or name another")
+    } else if said.has(&["cannot assign requested address"]) {
         error.with_hint("`bind_host` is no address of the machine that the engine runs on")
     } else if said.has(&["executable file not found", "no such file or directory", "exec format error"]) {
         error.with_hint(

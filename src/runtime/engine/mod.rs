@@ -172,9 +172,8 @@ impl Runtime for Engine {
             };
             if init && said.lacks_init() {
                 init = false;
-            } else if place.isolated && said.network_trouble() && !retried {
+            } else if !retried && self.isolated.forget(&said) {
                 retried = true;
-                self.isolated.forget();
             } else {
                 return Err(self.refused(failures::create(&said)));
             }
@@ -191,9 +190,8 @@ impl Runtime for Engine {
             return Ok(());
         }
         let said = Said::new(answer.status, &answer.body);
-        if said.network_trouble() {
+        if self.isolated.forget(&said) {
             // The container went with its failed start; made again it stands on a network settled anew.
-            self.isolated.forget();
             return Err(self.refused(Refusal::Gone(said.error(Phase::Start).retryable())));
         }
         Err(self.refused(failures::start(&said)))

@@ -31,9 +31,14 @@ pub(super) enum Settled {
 }
 
 impl Isolated {
-    /// Forgets it: the engine says that there is no such network.
-    pub(super) fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Forgets it where the engine's words are about it; true if they are.
+    pub(super) fn forget(&self, said: &Said) -> bool {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = said.network_trouble() && known.as_ref().is_some_and(|id| said.text.contains(id.as_str()));
+        if lost {
+            *known = None;
+        }
+        lost
     }
 
     /// The network's id, made where it is absent. No question to the engine once it is known.

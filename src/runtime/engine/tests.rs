@@ -358,10 +358,25 @@ fn podman_without_an_init_makes_the_container_without_one() {
 }
 
 #[test]
-fn a_start_on_a_lost_network_settles_it_anew() {
-    let server = docker(|_, _| answer(404, r#"{"message":"network 1111 not found"}"#));
-    let refusal = server.engine().start(&Call::new(), &id('a')).unwrap_err();
-    assert!(matches!(refusal, Refusal::Gone(_)));
+fn a_start_on_a_lost_network_settles_it_anew_but_not_one_of_the_users() {
+    let list = format!(
+        r#"[{{"Name":"sandport","Id":"{}","Driver":"bridge","Options":{{"com.docker.network.bridge.enable_icc":"false"}}}}]"#,
+        id('1')
+    );
+    let server = docker(move |request, _| match request {
+        _ if request.starts_with("GET /v1.47/networks") => answer(200, &list),
+        _ if request.contains("/start") => answer(404, &format!(r#"{{"message":"network {} not found"}}"#, id('1'))),
+        _ => answer(201, &format!(r#"{{"Id":"{}"}}"#, id('c'))),
+    });
+    let (engine, call) = (server.engine(), Call::new());
+    // Nothing is settled yet, so the lost network is somebody's own.
+    assert!(matches!(engine.start(&call, &id('c')), Err(Refusal::Failed(_))));
+    let spec = ContainerSpec { network: Network::Isolated { required: true }, ..spec::tests::spec() };
+    for _ in 0..2 {
+        engine.create(&call, &spec, &NoLock).unwrap();
+        assert!(matches!(engine.start(&call, &id('c')), Err(Refusal::Gone(_))));
+    }
+    assert_eq!(server.seen().iter().filter(|one| one.contains("/networks?")).count(), 2);
 }
 
 #[test]
