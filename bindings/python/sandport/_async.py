@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Mapping, Sequence
 
 from . import _requests as form
-from ._errors import SandportError
+from ._errors import SandportError, closed
 from ._info import Response, SandboxInfo
 from ._library import Library
 from ._plain import Handle, Progress
@@ -29,6 +29,8 @@ class _Queue:
         self._pid = os.getpid()
 
     def start(self, backend: int, operation: str, request: dict[str, Any]) -> tuple[int, asyncio.Future[Any]]:
+        if not self.number:
+            raise closed("backend")
         if not self.waiting:
             self.loop.add_reader(self.socket.fileno(), self._deliver)
         try:
@@ -59,15 +61,16 @@ class _Queue:
         self._rest()
 
     def _rest(self) -> None:
-        if not self.waiting:
+        if self.number and not self.waiting:
             self.loop.remove_reader(self.socket.fileno())
 
     def close(self) -> None:
-        if os.getpid() != self._pid:
+        if os.getpid() != self._pid or not self.number:
             return
         if not self.loop.is_closed():
             self.loop.remove_reader(self.socket.fileno())
         self.library.queue_close(self.number)
+        self.number = 0
         self.socket.close()
         for future in self.waiting.values():
             if not future.done() and not self.loop.is_closed():
