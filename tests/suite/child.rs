@@ -36,10 +36,6 @@ impl Peer {
         peer
     }
 
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Tells it to do something, without waiting for the answer.
     pub fn tell(&mut self, call: &str, request: &Value) {
         writeln!(self.stdin, "{}", json!([call, request])).expect("the peer listens");

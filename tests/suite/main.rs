@@ -2,6 +2,7 @@
 //! every test fails and says what to do.
 
 mod child;
+mod codes;
 mod processes;
 mod rig;
 mod rows;

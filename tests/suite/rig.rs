@@ -2,16 +2,17 @@
 //! by another eye (the `docker` command), and a look at the end that nothing is left.
 
 use std::ffi::{CStr, CString, c_char};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The exported functions, whatever file they stand in.
 pub mod capi {
-    pub use sandport::capi::{backends::*, blocking::*, calls::*, library::*, queues::*};
+    pub use sandport::capi::{backends::*, blocking::*, calls::*, library::*};
 }
 
 use serde_json::{Map, Value, json};
@@ -20,6 +21,19 @@ pub const IMAGE: &str = "sandport-test:latest";
 
 static NUMBERS: AtomicU16 = AtomicU16::new(0);
 static HEAVY: Mutex<()> = Mutex::new(());
+
+/// Where this process's ports begin. Suites of several checkouts may run at once; each holds a port that says which
+/// part of the range is its own, until it ends.
+fn first_port() -> u16 {
+    static CLAIM: OnceLock<(TcpListener, u16)> = OnceLock::new();
+    let claim = || {
+        let mut parts =
+            (0..3).map(|part| (TcpListener::bind(("127.0.0.1", 20990 + part)), 21000 + part * 3900));
+        let (claim, first) = parts.find(|(claim, _)| claim.is_ok()).expect("three suites at once are enough");
+        (claim.expect("it was looked at"), first)
+    };
+    CLAIM.get_or_init(claim).1
+}
 
 /// Held by a test that makes many containers at once, so that one such test runs at a time.
 pub fn heavy() -> MutexGuard<'static, ()> {
@@ -122,8 +136,7 @@ impl Backend {
 
 impl Drop for Backend {
     fn drop(&mut self) {
-        // SAFETY: any number may be closed.
-        unsafe { capi::sandport_backend_close(self.0) };
+        capi::sandport_backend_close(self.0);
     }
 }
 
@@ -141,7 +154,7 @@ impl Rig {
         let prefix = format!("t{}n{number}", std::process::id());
         let folder = std::env::temp_dir().join(format!("sandport-{prefix}"));
         std::fs::create_dir_all(&folder).expect("a folder of the test's own");
-        let base_port = 21000 + number * 40;
+        let base_port = first_port() + number * 40;
         let config = json!({
             "image": IMAGE, "container_prefix": prefix, "base_port": base_port, "port_count": 40,
             "state_dir": folder.join("state"), "stop_timeout_seconds": 1, "runtime": "docker",
@@ -219,7 +232,8 @@ impl Rig {
 impl Drop for Rig {
     fn drop(&mut self) {
         for name in self.containers() {
-            docker_try(&["rm", "-fv", &name]);
+            // It may be going by itself just now.
+            docker_try(&["rm", "-fv", &name]).ok();
         }
         std::fs::remove_dir_all(&self.folder).ok();
     }
