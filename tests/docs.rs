@@ -218,3 +218,17 @@ fn the_hardened_settings_are_a_config() {
     let (_, opened) = Backend::open(&config.to_string()).unwrap();
     assert_eq!(opened["warnings"], serde_json::json!([]));
 }
+
+#[test]
+fn the_house_is_as_its_map_says() {
+    let text = read("CONTRIBUTING.md");
+    let rooms = ["src/", "tests/", "docs/", "include/", "scripts/"];
+    let mut count = 0;
+    for word in
+        text.split('`').skip(1).step_by(2).filter(|word| rooms.iter().any(|room| word.starts_with(room)))
+    {
+        count += 1;
+        assert!(root().join(word).exists(), "there is no {word}");
+    }
+    assert!(count > 20, "the map names {count} rooms");
+}
