@@ -38,6 +38,7 @@ pub(super) fn destroy(
     .map_err(|error| error.in_phase(Phase::Stop))?;
     checkpoint("destroy:gone");
     session.forget_port(&found.id);
+    session.sweep_ports(&found);
     session.end_lease(&name, Some(&found.id));
     Ok(destroyed)
 }

@@ -37,14 +37,10 @@ pub(super) fn discover(
     call.enter(Phase::Ready);
     let key = session.key_of(&container);
     let asked = Instant::now();
-    let ready = session.wait_until_ready(
-        call,
-        &container,
-        key.as_deref(),
-        limit.saturating_sub(begun.elapsed()),
-        None,
-    );
-    match ready {
+    let left = limit.saturating_sub(begun.elapsed());
+    // Zero means one try only where it was asked for.
+    let left = if limit.is_zero() { left } else { left.max(Duration::from_millis(1)) };
+    match session.wait_until_ready(call, &container, key.as_deref(), left, None) {
         Ok(Ready::Yes) => {}
         other => {
             tenure.forget();

@@ -43,6 +43,14 @@ impl Session {
         let _port = self.ports().remove(id);
     }
 
+    /// Unlinks the port locks that a killed maker of a container has left, now that the container is gone.
+    pub fn sweep_ports(&self, gone: &Container) {
+        for published in gone.published.values().flatten() {
+            // A lock that was had is unlinked when it is dropped; one that is busy has a living owner.
+            drop(self.state().ports().try_lock(published.port));
+        }
+    }
+
     fn keeps_ports(&self) -> bool {
         !self.ports().is_empty()
     }

@@ -29,13 +29,13 @@ mod reap;
 mod secrets;
 mod session;
 mod tenure;
-mod trial;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use crate::call::Call;
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Phase, Result};
 use crate::locks::StateDir;
 use crate::operation::{
     Ask, CreateRequest, DestroyRequest, Operation, ReapRequest, SandboxRequest, Target, WaitReadyRequest,
@@ -156,6 +156,7 @@ impl Backend {
         if let Some(session) = self.settled() {
             return Ok(session);
         }
+        call.enter(Phase::Inspect);
         // Outside the lock: an engine that hangs must not keep other calls from being cancelled.
         let session = Arc::new(opening::settle(&self.0.config, self.0.state.clone(), call)?);
         let mut place = self.0.session.lock().unwrap_or_else(PoisonError::into_inner);

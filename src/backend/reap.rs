@@ -103,6 +103,7 @@ fn judge(session: &Session, call: &Call, seen: &Container, request: &ReapRequest
     session.runtime().remove(call, &found.id).map_err(|error| error.in_phase(Phase::Stop))?;
     session.wait_gone(call, &found.id, GOING)?;
     session.forget_port(&found.id);
+    session.sweep_ports(&found);
     lease.unlink()?;
     Ok(Fate::Reaped)
 }

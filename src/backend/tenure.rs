@@ -53,10 +53,11 @@ impl<'a> Tenure<'a> {
             self.abroad.push((bond.clone(), None));
             return;
         };
-        let lease = place.to_str().and_then(|place| Home::foreign(place, domain)).map(Arc::new).and_then(|home| {
-            let lease = home.lease(&self.session.bounded(&self.call), &self.name).ok()?;
-            Some((home, lease))
-        });
+        let lease =
+            place.to_str().and_then(|place| Home::foreign(place, domain)).map(Arc::new).and_then(|home| {
+                let lease = home.lease(&self.session.bounded(&self.call), &self.name).ok()?;
+                Some((home, lease))
+            });
         self.abroad.push((bond.clone(), lease));
     }
 
@@ -143,21 +144,25 @@ impl Held {
 
 /// Writes `i now` where nobody holds the lease any more.
 fn start_idle_clock(home: &Home, name: &str) {
-    said("the idle clock of a sandbox could not be started", home.lease_alone(name).and_then(|alone| {
-        match alone {
+    said(
+        "the idle clock of a sandbox could not be started",
+        home.lease_alone(name).and_then(|alone| match alone {
             Some(alone) if alone.is_gone() => alone.unlink(),
             Some(mut alone) => alone.mark_idle(),
             None => Ok(()),
-        }
-    }));
+        }),
+    );
 }
 
 /// Unlinks a lease file that holds no idle time and that nobody holds.
 fn tidy(home: &Home, name: &str) {
-    said("a lease file could not be removed", home.lease_alone(name).and_then(|alone| match alone {
-        Some(alone) if alone.idle().is_none() => alone.unlink(),
-        _ => Ok(()),
-    }));
+    said(
+        "a lease file could not be removed",
+        home.lease_alone(name).and_then(|alone| match alone {
+            Some(alone) if alone.idle().is_none() => alone.unlink(),
+            _ => Ok(()),
+        }),
+    );
 }
 
 /// Unlinks the lease file of a container that is gone; where others hold it the last of them does. The caller holds

@@ -117,7 +117,8 @@ fn an_ended_one_is_waited_for_and_our_residue_is_cleared_away() {
 #[test]
 fn what_a_peer_has_made_and_not_started_is_waited_for_and_adopted() {
     let rig = Rig::new(json!({}));
-    let theirs = [(label::ID, "x"), (label::PREFIX, "sandport"), (label::DOMAIN, "d"), (label::HOME, "/nowhere")];
+    let theirs =
+        [(label::ID, "x"), (label::PREFIX, "sandport"), (label::DOMAIN, "d"), (label::HOME, "/nowhere")];
     rig.engine.world().containers.push(container("a", "sandport-x", State::Created, &theirs));
     rig.engine.world().at_inspect.extend([
         Box::new(|_: &mut fake::World| {}) as fake::Change,

@@ -126,7 +126,12 @@ fn a_reaper_leaves_what_is_foreign_renamed_or_busy_and_takes_what_was_never_star
     let session = rig.session();
     let domain = session.home().domain();
     let labels = |id, domain| [(label::ID, id), (label::PREFIX, "sandport"), (label::DOMAIN, domain)];
-    let lost = [(label::ID, "lost"), (label::PREFIX, "sandport"), (label::DOMAIN, "d"), (label::HOME, "/no/such/home")];
+    let lost = [
+        (label::ID, "lost"),
+        (label::PREFIX, "sandport"),
+        (label::DOMAIN, "d"),
+        (label::HOME, "/no/such/home"),
+    ];
     rig.engine.world().containers.extend([
         container("a", "sandport-f", State::Running, &labels("f", "another")),
         container("b", "renamed", State::Running, &labels("r", domain)),
@@ -136,7 +141,8 @@ fn a_reaper_leaves_what_is_foreign_renamed_or_busy_and_takes_what_was_never_star
         container("f", "sandport-else", State::Running, &[]),
     ]);
     let _busy = session.home().hold_name(&Call::new(), "sandport-b").unwrap();
-    let answer = rig.backend.reap(&Call::new(), &ReapRequest { idle: Duration::from_secs(60), ..NOW }).unwrap();
+    let answer =
+        rig.backend.reap(&Call::new(), &ReapRequest { idle: Duration::from_secs(60), ..NOW }).unwrap();
     assert_eq!(reasons(&answer), ["foreign", "renamed", "busy", "foreign"]);
     assert_eq!(answer["reaped"], json!(["n"]));
     let answer = rig.backend.reap(&Call::new(), &ReapRequest { include_lost: true, ..NOW }).unwrap();

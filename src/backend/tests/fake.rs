@@ -150,7 +150,8 @@ impl Runtime for Fake {
         let mut made = container("0", &spec.name, State::Created, &[]);
         made.id = format!("{:064x}", world.made);
         made.labels = spec.labels.clone();
-        made.environment = Some(spec.environment.iter().map(|(name, value)| format!("{name}={value}")).collect());
+        made.environment =
+            Some(spec.environment.iter().map(|(name, value)| format!("{name}={value}")).collect());
         made.published = BTreeMap::from([(spec.container_port, vec![spec.publish])]);
         made.auto_remove = true;
         let id = made.id.clone();
