@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use log::kv::{self, Key, Value as KeyValue, VisitSource};
@@ -51,22 +51,20 @@ pub(crate) fn set(request: &str) -> Result<()> {
 
 /// Turns the log on as `SANDPORT_LOG` and `SANDPORT_LOG_FILE` ask, once in a process; a warning when it cannot.
 pub(crate) fn from_environment() -> Option<String> {
-    static ONCE: Once = Once::new();
-    let mut warning = None;
-    ONCE.call_once(|| {
-        let Some(level) = std::env::var("SANDPORT_LOG").ok().filter(|level| !level.is_empty()) else {
-            return;
-        };
-        let path = std::env::var("SANDPORT_LOG_FILE").ok().filter(|path| !path.is_empty());
-        let done = match (parse_level(&level), path) {
-            (Some(LevelFilter::Off), _) => Ok(()),
-            (Some(level), Some(path)) => open(&path).and_then(|file| install(level, Some(file))),
-            (Some(_), None) => Err(Error::invalid("SANDPORT_LOG_FILE is not set")),
-            (None, _) => Err(Error::invalid("SANDPORT_LOG is no level")),
-        };
-        warning = done.err().map(|error| format!("no log is written: {}", error.message()));
-    });
-    warning
+    static WARNING: OnceLock<Option<String>> = OnceLock::new();
+    WARNING
+        .get_or_init(|| {
+            let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+            let level = set("SANDPORT_LOG")?;
+            let done = match (parse_level(&level), set("SANDPORT_LOG_FILE")) {
+                (Some(LevelFilter::Off), _) => Ok(()),
+                (Some(level), Some(path)) => open(&path).and_then(|file| install(level, Some(file))),
+                (Some(_), None) => Err(Error::invalid("SANDPORT_LOG_FILE is not set")),
+                (None, _) => Err(Error::invalid("SANDPORT_LOG is no level")),
+            };
+            done.err().map(|error| format!("no log is written: {}", error.message()))
+        })
+        .clone()
 }
 
 const LEVELS: &str = "use one of off, error, warn, info, debug and trace";

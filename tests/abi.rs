@@ -2,6 +2,7 @@
 //! the library's, and that a C program which breaks every rule of it meets an error and nothing worse.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -20,6 +21,13 @@ fn root() -> &'static Path {
 
 fn scratch() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// A state directory of a test's own, made anew.
+fn state_dir(name: &str) -> PathBuf {
+    let folder = scratch().join(format!("state-{name}"));
+    let _ = std::fs::remove_dir_all(&folder);
+    folder
 }
 
 /// The folder of this build's libraries: the test's own. One level up is whatever was built last for somebody else.
@@ -204,8 +212,36 @@ fn a_host_without_threads_or_descriptors_left_is_told_so() {
 }
 
 #[test]
+fn the_environment_turns_the_log_on_for_parent_and_children() {
+    let log = scratch().join("environment.log");
+    let _ = std::fs::remove_file(&log);
+    run(Command::new(compile("tests/c/fork.c", "fork-logged"))
+        .env("SANDPORT_LOG", "debug")
+        .env("SANDPORT_LOG_FILE", &log));
+    let text = std::fs::read_to_string(&log).unwrap();
+    assert!(text.lines().count() > 100, "{text}");
+    for line in text.lines() {
+        let line: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(
+            line["time"].is_number() && line["level"].is_string() && line["message"].is_string(),
+            "{line}"
+        );
+    }
+    assert_eq!(std::fs::metadata(&log).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nobody() {
+    run(Command::new(compile("tests/c/owner.cc", "owner-unlogged"))
+        .env("SANDPORT_LOG", "debug")
+        .env("SANDPORT_LOG_FILE", "/nonexistent/folder/log")
+        .env("SANDPORT_STATE_DIR", state_dir("unlogged")));
+}
+
+#[test]
 fn a_cpp_program_owns_what_it_is_given() {
-    run(&mut Command::new(compile("tests/c/owner.cc", "owner")));
+    run(Command::new(compile("tests/c/owner.cc", "owner")).env("SANDPORT_STATE_DIR", state_dir("owner")));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 // The header from C++17: strings and handles with owners, as a C++ program would have them.
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -39,5 +40,10 @@ int main() {
   Backend refused(R"({"no_such_field": 1})");
   if (refused.status() != SANDPORT_INVALID_ARGUMENT) return 1;
   if (std::strstr(refused.answer(), "no_such_field") == nullptr) return 2;
+  // No engine is needed to open; and a log that cannot be written is a warning, no failure.
+  Backend opened(R"({"runtime": "docker", "endpoint": "unix:///no-engine.sock"})");
+  if (opened.status() != SANDPORT_OK) return 4;
+  const bool warned = std::strstr(opened.answer(), "no log is written") != nullptr;
+  if (warned != (std::getenv("SANDPORT_LOG") != nullptr)) return 5;
   return sandport_abi_version() == SANDPORT_ABI_VERSION ? 0 : 3;
 }

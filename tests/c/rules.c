@@ -227,6 +227,38 @@ static void a_waiting_call_can_be_looked_at_and_cancelled(sandport_backend backe
   CHECK(sandport_call_close(call) == SANDPORT_INVALID_HANDLE);
 }
 
+struct blocked {
+  sandport_backend backend;
+  char request[128];
+  int32_t status;
+  char *response;
+};
+
+static void *block(void *argument) {
+  struct blocked *blocked = argument;
+  blocked->status = sandport_wait_ready(blocked->backend, blocked->request, &blocked->response);
+  return NULL;
+}
+
+/* It has its own share of the backend, so a close from another thread takes nothing away from it. */
+static void a_blocking_call_outlives_its_backend(const char *folder) {
+  struct blocked blocked = {0, "", 7, UNWRITTEN};
+  pthread_t thread;
+  char forever[128];
+  int server = silent_server(forever, sizeof forever), connection;
+  /* The same port, for a moment only. */
+  snprintf(blocked.request, sizeof blocked.request, "%.*s 0.5}", (int)(strrchr(forever, ' ') - forever), forever);
+  blocked.backend = open_without_engine(folder);
+  CHECK(pthread_create(&thread, NULL, block, &blocked) == 0);
+  connection = accept(server, NULL, NULL);
+  CHECK(connection >= 0 && sandport_backend_close(blocked.backend) == SANDPORT_OK);
+  CHECK(pthread_join(thread, NULL) == 0);
+  CHECK(blocked.status == SANDPORT_OK && strstr(blocked.response, "\"ready\":false") != NULL);
+  CHECK(answered(blocked.status, blocked.response));
+  close(connection);
+  close(server);
+}
+
 static void await(int fd) {
   struct pollfd ready = {.fd = fd, .events = POLLIN, .revents = 0};
   char drained[16];
@@ -348,8 +380,9 @@ static void one_of_many_closes(const char *folder) {
   CHECK(closed == 1);
 }
 
-/* Threads of this process. */
+/* Threads of this process, where the system tells. */
 static int threads_now(void) {
+#ifdef __linux__
   DIR *tasks = opendir("/proc/self/task");
   struct dirent *entry;
   int count = 0;
@@ -359,6 +392,9 @@ static int threads_now(void) {
   }
   closedir(tasks);
   return count;
+#else
+  return 1;
+#endif
 }
 
 static void no_thread_stays_while_nothing_runs(void) {
@@ -394,6 +430,7 @@ int main(void) {
   a_closed_reader_does_not_end_the_host(backend);
   the_log_is_json_lines_of_mode_0600(backend, folder);
   one_of_many_closes(folder);
+  a_blocking_call_outlives_its_backend(folder);
 
   /* A backend's end cancels what was started on it. */
   CHECK(sandport_call_start(backend, 0, SANDPORT_OP_WAIT_READY, forever, &call, NULL) == SANDPORT_OK);
