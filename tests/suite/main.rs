@@ -6,3 +6,4 @@ mod codes;
 mod processes;
 mod rig;
 mod rows;
+mod started;

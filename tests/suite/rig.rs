@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 /// The exported functions, whatever file they stand in.
 pub mod capi {
-    pub use sandport::capi::{backends::*, blocking::*, calls::*, library::*};
+    pub use sandport::capi::{backends::*, blocking::*, calls::*, library::*, queues::*};
 }
 
 use serde_json::{Map, Value, json};
