@@ -40,6 +40,10 @@ impl Said {
     pub(super) fn error(&self, phase: Phase) -> Error {
         let error =
             Error::new(Code::RuntimeFailed, format!("the engine refused: {}", self.text)).in_phase(phase);
+        if self.network_trouble() {
+            return error
+                .with_hint("`network` names no network of this engine, or two: make it, or name another");
+        }
         if self.has(&["permission denied", "cgroup"]) {
             return error.with_hint(
                 "look at the engine's own log; rootless engines need cgroups v2 and its controllers",
@@ -72,7 +76,7 @@ impl Said {
 
     /// There is no such container (any more).
     pub(super) fn container_gone(&self) -> bool {
-        (self.status == 404 && self.has(&["no such container", "no container with"]))
+        (matches!(self.status, 404 | 500) && self.has(&["no such container", "no container with"]))
             || (self.status == 409 && self.has(&["marked for removal", "is being removed"]))
     }
 
@@ -93,6 +97,12 @@ impl Said {
 
     fn no_image(&self) -> bool {
         self.status == 404 && self.has(&["no such image", "image not known"])
+    }
+
+    /// Podman says it at start, Docker at create.
+    fn lacks_source(&self) -> bool {
+        self.has(&["bind source path does not exist"])
+            || (self.lower.contains("statfs") && self.has(&["no such file or directory"]))
     }
 
     fn port_in_use(&self) -> bool {
@@ -120,15 +130,8 @@ pub(super) fn create(said: &Said) -> Refusal {
             error.with_hint("remove or rename that container, or use another sandbox id"),
         );
     }
-    if said.has(&["bind source path does not exist", "no such file or directory"])
-        && said.has(&["mount", "statfs"])
-    {
-        let error =
-            Error::new(Code::InvalidArgument, "a mount's source does not exist where the engine runs")
-                .in_phase(phase);
-        let hint =
-            "make the folder first; if the engine sees another file system, set `mount_paths` to \"engine\"";
-        return Refusal::Failed(error.with_hint(hint));
+    if said.lacks_source() {
+        return Refusal::Failed(source_error(phase));
     }
     if said.port_in_use() {
         return Refusal::PortInUse(port_error(said, phase));
@@ -149,10 +152,11 @@ pub(super) fn start(said: &Said) -> Refusal {
         );
         return Refusal::Gone(error.in_phase(phase).retryable());
     }
+    if said.lacks_source() {
+        return Refusal::Failed(source_error(phase));
+    }
     let error = said.error(phase);
-    Refusal::Failed(if said.network_trouble() {
-        error.with_hint("`network` names no network of this engine, or two: make it, or name another")
-    } else if said.has(&["cannot assign requested address"]) {
+    Refusal::Failed(if said.has(&["cannot assign requested address"]) {
         error.with_hint("`bind_host` is no address of the machine that the engine runs on")
     } else if said.has(&["executable file not found", "no such file or directory", "exec format error"]) {
         error.with_hint(
@@ -161,6 +165,14 @@ pub(super) fn start(said: &Said) -> Refusal {
     } else {
         error
     })
+}
+
+fn source_error(phase: Phase) -> Error {
+    Error::new(Code::InvalidArgument, "a mount's source does not exist where the engine runs")
+        .in_phase(phase)
+        .with_hint(
+            "make the folder first; if the engine sees another file system, set `mount_paths` to \"engine\"",
+        )
 }
 
 fn port_error(said: &Said, phase: Phase) -> Error {
@@ -294,6 +306,8 @@ mod tests {
         for (status, message) in [
             (404, "No such container: N"),
             (404, "no container with name or ID \"nope\" found: no such container"),
+            // Podman 4.3, removed after a failed attach.
+            (500, "container dd does not exist in database: no such container"),
             (409, "container is marked for removal and cannot be started"),
         ] {
             assert!(matches!(start(&said(status, message)), Refusal::Gone(_)), "{message}");

@@ -16,12 +16,13 @@ mod wire;
 mod words;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use failures::Said;
 use network::{Isolated, Settled};
 use talk::{Ask, LIST_BYTES, Talk};
+use words::Watching;
 
 use crate::call::Call;
 use crate::error::{Error, Phase, Result};
@@ -37,7 +38,12 @@ pub(crate) struct Engine {
     remote: bool,
     isolated: Isolated,
     data_root: Mutex<Option<PathBuf>>,
+    /// What Podman said against containers that were watched and not started yet.
+    early: Mutex<Vec<(String, Said)>>,
 }
+
+/// Most early refusals that are kept.
+const EARLY: usize = 64;
 
 impl Engine {
     /// Names an engine; nothing is sent yet. `kind` is what the user said, and the engine's own word outweighs it.
@@ -65,7 +71,12 @@ impl Engine {
             remote,
             isolated: Isolated::default(),
             data_root: Mutex::new(None),
+            early: Mutex::new(Vec::new()),
         })
+    }
+
+    fn early(&self) -> MutexGuard<'_, Vec<(String, Said)>> {
+        self.early.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where a container would stand, and a warning where that is not what was asked for.
@@ -183,6 +194,13 @@ impl Runtime for Engine {
     fn start(&self, call: &Call, id: &str) -> Result<(), Refusal> {
         call.check()?;
         check_id(id)?;
+        let early = {
+            let mut early = self.early();
+            early.iter().position(|(known, _)| known == id).map(|at| early.remove(at).1)
+        };
+        if let Some(said) = early {
+            return Err(self.refused(failures::start(&said)));
+        }
         let path = format!("/containers/{id}/start");
         let sheltered = call.sheltered(self.talk.call_timeout);
         let answer = self.talk.send(&sheltered, &Ask::new(Phase::Start, "POST", &path))?;
@@ -199,7 +217,18 @@ impl Runtime for Engine {
 
     fn watch(&self, call: &Call, id: &str) -> Result<Option<Box<dyn Watch>>> {
         check_id(id)?;
-        words::watch(&self.talk, call, id)
+        match words::watch(&self.talk, call, id)? {
+            Watching::Stands(watch) => Ok(Some(watch)),
+            Watching::Not => Ok(None),
+            Watching::Refused(said) => {
+                let mut early = self.early();
+                // Whoever watches starts next; more than this were left behind by callers that gave up.
+                let excess = early.len().saturating_sub(EARLY - 1);
+                early.drain(..excess);
+                early.push((id.to_owned(), said));
+                Ok(None)
+            }
+        }
     }
 
     fn inspect(&self, call: &Call, which: Which<'_>) -> Result<Option<Container>> {

@@ -50,7 +50,9 @@ impl Isolated {
         if talk.met(call, Phase::Create)?.kind == Kind::Podman {
             let error =
                 Error::new(Code::Unsupported, "Podman has no network without traffic between containers");
-            return Ok(Settled::Cannot(hinted(error)));
+            return Ok(Settled::Cannot(
+                error.with_hint("use Docker where sandboxes must not reach each other"),
+            ));
         }
         let mut found = find(talk, call)?;
         if found.len() != 1 {

@@ -365,7 +365,9 @@ fn a_start_on_a_lost_network_settles_it_anew_but_not_one_of_the_users() {
     );
     let server = docker(move |request, _| match request {
         _ if request.starts_with("GET /v1.47/networks") => answer(200, &list),
-        _ if request.contains("/start") => answer(404, &format!(r#"{{"message":"network {} not found"}}"#, id('1'))),
+        _ if request.contains("/start") => {
+            answer(404, &format!(r#"{{"message":"network {} not found"}}"#, id('1')))
+        }
         _ => answer(201, &format!(r#"{{"Id":"{}"}}"#, id('c'))),
     });
     let (engine, call) = (server.engine(), Call::new());
@@ -425,4 +427,22 @@ fn a_watch_tells_how_a_container_ended_and_what_it_said() {
     assert_eq!(ended.exit_code, Some(137));
     assert_eq!(ended.oom_killed, Some(true));
     assert_eq!(ended.log, "bye\\u{1b}");
+}
+
+#[test]
+fn what_podman_refuses_at_attach_is_what_its_start_says() {
+    let server = Server::start(|request, _| match request {
+        "GET /_ping" => ping("Libpod/4.3.1 (linux)", "1.41"),
+        _ if request.contains("/wait") => b"HTTP/1.1 200 OK\r\n\r\n".to_vec(),
+        _ if request.contains("/attach") => answer(
+            500,
+            r#"{"message":"preparing container cc for attach: cannot listen on the TCP port: listen tcp4 127.0.0.1:18931: bind: address already in use"}"#,
+        ),
+        // The container went with the failed attach.
+        _ => answer(500, r#"{"message":"container cc does not exist in database: no such container"}"#),
+    });
+    let (engine, call) = (server.engine(), Call::new());
+    assert!(engine.watch(&call, &id('c')).unwrap().is_none());
+    assert!(matches!(engine.start(&call, &id('c')), Err(Refusal::PortInUse(_))));
+    assert!(matches!(engine.start(&call, &id('c')), Err(Refusal::Gone(_))));
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::failures::Said;
 use super::talk::{Ask, Talk, percent};
 use super::wire::{Event, Waited};
 use crate::call::Call;
@@ -28,26 +29,42 @@ const ANSWER_BYTES: usize = 64 * 1024;
 /// How long the last output and events are awaited once the container has ended.
 const GRACE: Duration = Duration::from_millis(300);
 
-/// Watches a made container; `None` where the engine does not let us.
-pub(super) fn watch(talk: &Talk, call: &Call, id: &str) -> Result<Option<Box<dyn Watch>>> {
+/// What watching gives.
+pub(super) enum Watching {
+    Stands(Box<dyn Watch>),
+    /// The engine does not let us.
+    Not,
+    /// Podman prepares the container for attach as for start, so what it refuses there is what start would say; it
+    /// may have removed the container by then.
+    Refused(Said),
+}
+
+/// Watches a made container.
+pub(super) fn watch(talk: &Talk, call: &Call, id: &str) -> Result<Watching> {
     let met = talk.met(call, Phase::Start)?;
     if met.api < NEXT_EXIT {
-        return Ok(None);
+        return Ok(Watching::Not);
     }
     // Without the wait nothing is known; without the others less is.
-    let Some(wait) = open(talk, call, "POST", &format!("/containers/{id}/wait?condition=next-exit"))? else {
-        return Ok(None);
+    let Some(wait) = open(talk, call, "POST", &format!("/containers/{id}/wait?condition=next-exit"))?.ok()
+    else {
+        return Ok(Watching::Not);
     };
-    let attach = open(talk, call, "POST", &format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1"))?;
+    let attach =
+        match open(talk, call, "POST", &format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1"))? {
+            Ok(stream) => Some(stream),
+            Err(Some(said)) if met.kind == Kind::Podman => return Ok(Watching::Refused(said)),
+            Err(_) => None,
+        };
     let events = match met.kind {
         // Podman tells no event when memory runs out.
         Kind::Podman => None,
         _ => {
             let filters = percent(&json!({ "container": [id], "event": ["oom", "die"] }).to_string());
-            open(talk, call, "GET", &format!("/events?filters={filters}"))?
+            open(talk, call, "GET", &format!("/events?filters={filters}"))?.ok()
         }
     };
-    Ok(Some(Box::new(Words {
+    Ok(Watching::Stands(Box::new(Words {
         wait: Some(wait),
         answer: Vec::new(),
         attach,
@@ -61,18 +78,33 @@ pub(super) fn watch(talk: &Talk, call: &Call, id: &str) -> Result<Option<Box<dyn
     })))
 }
 
-/// A stream that the engine opened; `None` where it refused. What ends the call itself is an error.
-fn open(talk: &Talk, call: &Call, method: &str, path: &str) -> Result<Option<Stream>> {
+/// A stream that the engine opened, or what it said against it. What ends the call itself is an error.
+fn open(talk: &Talk, call: &Call, method: &str, path: &str) -> Result<Result<Stream, Option<Said>>> {
     match talk.open(call, &Ask::new(Phase::Start, method, path)) {
-        Ok(stream) => Ok((stream.status == 200).then_some(stream)),
+        Ok(stream) if stream.status == 200 => Ok(Ok(stream)),
+        Ok(stream) => Ok(Err(Some(said(talk, call, stream)))),
         Err(error) if matches!(error.code(), Code::Cancelled | Code::RuntimeUnavailable | Code::Timeout) => {
             Err(error)
         }
         Err(error) => {
             log::debug!(target: "sandport", call = call.number(); "watching goes without a stream: {}", error.message());
-            Ok(None)
+            Ok(Err(None))
         }
     }
+}
+
+/// The words of a refusal, as far as they come.
+fn said(talk: &Talk, call: &Call, mut stream: Stream) -> Said {
+    let call = call.within(talk.call_timeout);
+    let (mut body, mut buffer) = (Vec::new(), [0; 4096]);
+    while let Ok(got @ 1..) = stream.read(&call, &mut buffer) {
+        keep(&mut body, &buffer[..got]);
+        // A connection that attach has taken over may stay open behind its refusal.
+        if body.len() >= ANSWER_BYTES || serde_json::from_slice::<super::wire::Failure>(&body).is_ok() {
+            break;
+        }
+    }
+    Said::new(stream.status, &body)
 }
 
 struct Words {
