@@ -103,15 +103,16 @@ fn judged(wish: &Wish) -> Result<Vec<Candidate>> {
 
 /// The first runtime that answers. A single one that was named is opened and asked like the others.
 pub(crate) fn open(config: &Config, call: &Call) -> Result<Arc<dyn Runtime>> {
-    settle(&Wish::from(config), call)
+    let wish = Wish::from(config);
+    first_that_answers(&judged(&wish)?, wish.call_timeout, call)
 }
 
-fn settle(wish: &Wish, call: &Call) -> Result<Arc<dyn Runtime>> {
+fn first_that_answers(all: &[Candidate], call_timeout: Duration, call: &Call) -> Result<Arc<dyn Runtime>> {
     let mut first: Option<Error> = None;
     let mut tried = Vec::new();
-    for candidate in judged(wish)? {
-        let runtime = candidate.runtime(wish.call_timeout)?;
-        let error = match runtime.ping(&call.within(ANSWER.min(wish.call_timeout))) {
+    for candidate in all {
+        let runtime = candidate.runtime(call_timeout)?;
+        let error = match runtime.ping(&call.within(ANSWER.min(call_timeout))) {
             Ok(_) => return Ok(runtime),
             Err(error) if error.code() == Code::Cancelled => return Err(error),
             Err(error) => error,

@@ -131,3 +131,74 @@ fn hosts_and_ports_are_read_in_every_form() {
     }
     assert!(!is_remote(&parse("tcp://localhost:1", None).unwrap()));
 }
+
+/// Sockets in a folder of their own.
+struct Sockets(PathBuf);
+
+impl Sockets {
+    fn new(name: &str) -> Self {
+        let folder = env::temp_dir().join(format!("sandport-detect-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        Sockets(folder)
+    }
+
+    fn candidate(&self, name: &str) -> Candidate {
+        Candidate::socket(None, &self.0.join(name))
+    }
+
+    /// An engine that answers one ping.
+    fn engine(&self, name: &str, server: &'static str) {
+        use std::io::{Read, Write};
+        let listener = std::os::unix::net::UnixListener::bind(self.0.join(name)).unwrap();
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                socket.read_exact(&mut byte).unwrap();
+                seen.push(byte[0]);
+            }
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nServer: {server}\r\nApi-Version: 1.41\r\nContent-Length: 2\r\n\r\nOK"
+            );
+            socket.write_all(head.as_bytes()).unwrap();
+        });
+    }
+}
+
+impl Drop for Sockets {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn the_first_engine_that_answers_is_taken_and_says_what_it_is() {
+    let sockets = Sockets::new("first");
+    sockets.engine("podman", "Libpod/4.3.1 (linux)");
+    sockets.engine("docker", "Docker/20.10.24 (linux)");
+    let all = [sockets.candidate("nobody"), sockets.candidate("podman"), sockets.candidate("docker")];
+    let runtime = first_that_answers(&all, Duration::from_secs(5), &Call::new()).unwrap();
+    assert_eq!(runtime.kind(), Kind::Podman);
+    assert_eq!(runtime.endpoint(), all[1].endpoint);
+}
+
+#[test]
+fn where_none_answers_the_error_says_where_it_looked_and_what_to_do() {
+    let sockets = Sockets::new("none");
+    let all = [sockets.candidate("a"), sockets.candidate("b")];
+    let error = first_that_answers(&all, Duration::from_secs(5), &Call::new()).err().unwrap();
+    assert_eq!(error.code(), Code::RuntimeUnavailable);
+    assert!(error.message().contains(&all[0].endpoint) && error.message().contains(&all[1].endpoint));
+    assert!(error.hint().contains("start Docker") && error.is_retryable());
+}
+
+#[test]
+fn one_that_is_there_and_hangs_says_more_than_those_that_are_not() {
+    let sockets = Sockets::new("hang");
+    let _silent = std::os::unix::net::UnixListener::bind(sockets.0.join("b")).unwrap();
+    let all = [sockets.candidate("a"), sockets.candidate("b"), sockets.candidate("c")];
+    let error = first_that_answers(&all, Duration::from_millis(50), &Call::new()).err().unwrap();
+    assert_eq!(error.code(), Code::Timeout);
+}
