@@ -116,10 +116,11 @@ fn is_lost(seen: &Container) -> bool {
     Home::is_lost(Path::new(home), domain)
 }
 
-/// Unlinks the leases of containers that are gone, and the port locks that killed processes have left.
+/// Unlinks the leases of containers that are gone, and the locks that killed processes have left.
 fn sweep(session: &Session, call: &Call, all: &[Container]) -> Result<()> {
     let home = session.home();
     home.ports().map_or(Ok(()), PortLocks::sweep)?;
+    home.sweep_names()?;
     for name in home.leased_names()? {
         if all.iter().any(|container| container.name == name) {
             continue;

@@ -124,6 +124,15 @@ impl Folder {
         probe().map_err(|error| trouble(&error, &path))
     }
 
+    /// Unlinks the files that killed processes have left; those that are locked are in use. Not for leases, whose
+    /// files say something.
+    pub fn sweep(self: &Arc<Self>) -> Result<()> {
+        for name in self.names()? {
+            drop(self.try_lock(&format!("{name}.lock"), Mode::Exclusive)?.map(Locked::unlinking));
+        }
+        Ok(())
+    }
+
     /// The names of the lock files that are there, without `.lock`.
     pub fn names(&self) -> Result<Vec<String>> {
         let entries = std::fs::read_dir(&self.path).map_err(|error| trouble(&error, &self.path))?;

@@ -94,6 +94,11 @@ impl Home {
         Ok(self.names.try_lock(&lock_file(name), Mode::Exclusive)?.map(Locked::unlinking))
     }
 
+    /// Unlinks the name locks that killed processes have left.
+    pub fn sweep_names(&self) -> Result<()> {
+        self.names.sweep()
+    }
+
     /// Whether somebody holds the name now.
     pub fn name_is_held(&self, name: &str) -> Result<bool> {
         self.names.is_held(&lock_file(name))

@@ -35,10 +35,7 @@ impl PortLocks {
 
     /// Unlinks the files that killed processes have left; those that are locked are in use.
     pub fn sweep(&self) -> Result<()> {
-        for name in self.0.names()? {
-            drop(self.0.try_lock(&format!("{name}.lock"), Mode::Exclusive)?.map(Locked::unlinking));
-        }
-        Ok(())
+        self.0.sweep()
     }
 }
 

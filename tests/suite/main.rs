@@ -3,6 +3,7 @@
 
 mod child;
 mod codes;
+mod kills;
 mod processes;
 mod rig;
 mod rows;
