@@ -20,6 +20,8 @@ use crate::sandbox::{SandboxInfo, Timings};
 const GONE_AT_MOST: u32 = 10;
 /// How many host ports an engine may refuse.
 const PORTS_AT_MOST: u32 = 10;
+/// How often what was adopted may end while it is waited for.
+const ENDED_AT_MOST: u32 = 10;
 /// How long an ended container may bear its name.
 const LEAVING: Duration = Duration::from_secs(10);
 /// How long a peer that we cannot see may take to start what it made.
@@ -46,10 +48,18 @@ enum Step {
     NeedsImage(Option<Error>),
 }
 
+/// What waiting for the sandbox came to.
+enum Settled {
+    Ready(Box<SandboxInfo>),
+    /// It was adopted and ended meanwhile: look again.
+    Ended(Error),
+}
+
 /// Makes sure that the planned sandbox runs and answers.
 pub(super) fn ensure(session: &Session, call: &Call, plan: &Plan) -> Result<SandboxInfo> {
     let mut timings = Timings::default();
     let mut pulled = false;
+    let mut ended = 0;
     loop {
         call.enter(Phase::Lock);
         let begun = Instant::now();
@@ -64,8 +74,9 @@ pub(super) fn ensure(session: &Session, call: &Call, plan: &Plan) -> Result<Sand
                 drop(name);
                 checkpoint("create:unlocked");
                 match settle(session, call, plan, *present, tenure, &mut timings)? {
-                    Some(info) => return Ok(info),
-                    None => continue,
+                    Settled::Ready(info) => return Ok(*info),
+                    Settled::Ended(error) if ended == ENDED_AT_MOST => return Err(error),
+                    Settled::Ended(_) => ended += 1,
                 }
             }
             Ok(Step::NeedsImage(said)) => {
@@ -263,7 +274,7 @@ fn undo(session: &Session, call: &Call, plan: &Plan, id: &str, refusal: Refusal)
     }
 }
 
-/// Waits, with no lock held, until the sandbox answers. `None`: it died under us and was not ours; look again.
+/// Waits, with no lock held, until the sandbox answers.
 fn settle(
     session: &Session,
     call: &Call,
@@ -271,7 +282,7 @@ fn settle(
     present: Present,
     tenure: Tenure<'_>,
     timings: &mut Timings,
-) -> Result<Option<SandboxInfo>> {
+) -> Result<Settled> {
     call.enter(Phase::Ready);
     let Present { container, bond, mut made } = present;
     if made.is_none() && session.address_of(&container).is_none() {
@@ -302,12 +313,12 @@ fn settle(
                 info.warnings.extend(making.warnings);
             }
             tenure.keep(&container.id);
-            return Ok(Some(info));
+            return Ok(Settled::Ready(Box::new(info)));
         }
         Ok(Ready::Ended(error)) if made.is_none() => {
             tenure.forget();
             log::debug!(target: "sandport", call = call.number(); "what was adopted has ended, looking again: {}", error.message());
-            return Ok(None);
+            return Ok(Settled::Ended(error));
         }
         Ok(Ready::Ended(error) | Ready::No(error)) => error,
         Err(error) => error,

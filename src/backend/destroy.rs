@@ -23,9 +23,10 @@ pub(super) fn destroy(
     let _name = session.home().hold_name(&session.bounded(call), &name)?;
     call.enter(Phase::Stop);
     let Some(found) = session.find(call, &name, target.container_id.as_deref())? else {
-        // A successor may bear the name by now: then the lease may be its, and stays.
-        if target.container_id.is_none() {
-            session.end_lease(&name, None);
+        // A successor may bear the name by now, and then the lease file is its own.
+        match &target.container_id {
+            Some(id) if session.find(call, &name, None)?.is_some() => drop(session.give_up(&name, Some(id))),
+            _ => session.end_lease(&name, None),
         }
         return Ok(false);
     };

@@ -1,6 +1,9 @@
-//! The host ports of the containers that a backend has made: taken before the start, free when the container is gone.
+//! The host ports of the containers that this process has made: taken before the start, free when the container is
+//! gone, whichever of the process's backends sees that first.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::plan::Plan;
 use super::session::Session;
@@ -9,6 +12,32 @@ use crate::config::PortAssignment;
 use crate::error::{Code, Result};
 use crate::ports;
 use crate::runtime::Container;
+
+/// A port that is kept for a container.
+struct Berth {
+    /// The engine's part of the state directory: one engine knows nothing of another's containers.
+    engine: PathBuf,
+    /// The number of the session that keeps it.
+    session: u64,
+    _port: ports::Guard,
+}
+
+/// By container id.
+static BERTHS: Mutex<Option<HashMap<String, Berth>>> = Mutex::new(None);
+
+fn berths() -> MutexGuard<'static, Option<HashMap<String, Berth>>> {
+    BERTHS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes berths out of the map; their ports are free when the answer is dropped, outside the map's lock.
+fn clear(leaves: impl Fn(&str, &Berth) -> bool) -> Vec<(String, Berth)> {
+    berths().as_mut().map(|all| all.extract_if(|id, berth| leaves(id, berth)).collect()).unwrap_or_default()
+}
+
+/// Frees the ports that a session keeps: it closes, and probing tells which are in use.
+pub(super) fn leave(session: u64) {
+    drop(clear(|_, berth| berth.session == session));
+}
 
 impl Session {
     /// A host port for a new container; `None` where the engine picks one itself.
@@ -34,13 +63,13 @@ impl Session {
     /// Keeps a port as long as the container lives; its lock is given back, for the engine holds the port now.
     pub fn keep_port(&self, id: &str, mut port: ports::Guard) {
         port.unlock();
-        self.ports().insert(id.to_owned(), port);
+        let berth = Berth { engine: self.home().place().to_owned(), session: self.number, _port: port };
+        berths().get_or_insert_default().insert(id.to_owned(), berth);
     }
 
     /// The container is gone, so its port is free.
     pub fn forget_port(&self, id: &str) {
-        // The guard is dropped after the lock on the map.
-        let _port = self.ports().remove(id);
+        let _port = berths().as_mut().and_then(|all| all.remove(id));
     }
 
     /// Unlinks the port locks that a killed maker of a container has left, now that the container is gone.
@@ -52,12 +81,14 @@ impl Session {
     }
 
     fn keeps_ports(&self) -> bool {
-        !self.ports().is_empty()
+        !self.port_owners().is_empty()
     }
 
-    /// The containers whose ports are kept.
+    /// The containers of this engine whose ports are kept.
     pub fn port_owners(&self) -> HashSet<String> {
-        self.ports().keys().cloned().collect()
+        let here = |berth: &Berth| berth.engine == self.home().place();
+        let all = berths();
+        all.iter().flatten().filter(|(_, berth)| here(berth)).map(|(id, _)| id.clone()).collect()
     }
 
     /// Frees the ports of those among `owners` that the engine does not know any more.

@@ -3,11 +3,13 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::address::Address;
 use super::auth;
 use super::containers::GOING;
+use super::harbour;
 use super::look::Bond;
 use super::paths;
 use super::secrets::Secrets;
@@ -18,13 +20,14 @@ use crate::error::{Error, Result};
 use crate::locks::{Home, StateDir};
 use crate::mounts;
 use crate::operation::Target;
-use crate::ports;
 use crate::request::Connections;
 use crate::runtime::{Container, Network, NetworkLock, Runtime};
 use crate::sandbox::{self, Auth, SandboxInfo};
 
 /// The bridge without traffic between containers.
 const ISOLATED_NETWORK: &str = "sandport";
+
+static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// A backend that has settled on an engine.
 pub(super) struct Session {
@@ -38,8 +41,8 @@ pub(super) struct Session {
     pub connections: Connections,
     /// By container name.
     leases: Mutex<HashMap<String, Held>>,
-    /// By container id: the host ports of what this backend has made, until the container is gone.
-    ports: Mutex<HashMap<String, ports::Guard>>,
+    /// Tells this process's sessions apart.
+    pub number: u64,
 }
 
 impl Session {
@@ -55,7 +58,7 @@ impl Session {
             secrets: Secrets::of(config.environment.values().map(String::as_str)),
             connections: Connections::new(),
             leases: Mutex::default(),
-            ports: Mutex::default(),
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             paths_are_shared,
             config,
             runtime,
@@ -155,10 +158,6 @@ impl Session {
         if meant { leases.remove(name) } else { None }
     }
 
-    pub fn ports(&self) -> MutexGuard<'_, HashMap<String, ports::Guard>> {
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     // --- what is told of a sandbox ---
 
     /// Where a sandbox is reached; `None` where its port is not published.
@@ -235,6 +234,7 @@ impl Drop for Session {
         for (name, held) in leases {
             held.release(self, &name);
         }
+        harbour::leave(self.number);
     }
 }
 

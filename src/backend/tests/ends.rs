@@ -195,3 +195,20 @@ fn a_home_that_can_be_reached_is_leased_too_and_its_reaper_sees_it() {
     assert_eq!(rig.backend.reap(&call, &NOW).unwrap()["reaped"], json!(["x"]));
     std::fs::remove_dir_all(elsewhere).unwrap();
 }
+
+#[test]
+fn a_port_is_free_again_whichever_backend_of_the_process_ended_its_sandbox() {
+    let settings = json!({"base_port": 27500, "port_count": 1});
+    let rig = Rig::new(settings.clone());
+    let other = fake::backend(&rig.engine, &rig.folder, settings);
+    rig.backend.create(&Call::new(), &wanted("x")).unwrap();
+    assert!(
+        other.destroy(&Call::new(), &DestroyRequest { target: target("x"), stop_timeout: None }).unwrap()
+    );
+    assert!(other.create(&Call::new(), &wanted("y")).is_ok());
+    rig.engine.world().containers.clear();
+    assert!(
+        rig.backend.create(&Call::new(), &wanted("z")).is_ok(),
+        "what another backend made is seen to be gone"
+    );
+}
