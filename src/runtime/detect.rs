@@ -216,9 +216,12 @@ fn tls_in(folder: &Path, verify: bool) -> Tls {
     Tls { ca: file("ca.pem"), cert: file("cert.pem"), key: file("key.pem"), verify }
 }
 
+/// Environment variables by name; empty ones count as absent.
+type Variables = Box<dyn Fn(&str) -> Option<String>>;
+
 /// What of the machine decides where engines are looked for.
 struct Surroundings {
-    variables: Box<dyn Fn(&str) -> Option<String>>,
+    variables: Variables,
     docker_folder: Option<PathBuf>,
     macos: bool,
 }

@@ -215,7 +215,8 @@ pub(super) fn pull(said: &Said) -> Error {
             Code::InvalidArgument,
             format!("the engine cannot read the image's name: {}", said.text),
         )
-        .in_phase(phase);
+        .in_phase(phase)
+        .with_hint("write it as `docker pull` takes it, in lower case");
     }
     Error::new(Code::RuntimeFailed, format!("the image cannot be pulled: {}", said.text))
         .in_phase(phase)
