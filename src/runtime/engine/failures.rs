@@ -76,7 +76,8 @@ impl Said {
 
     /// There is no such container (any more).
     pub(super) fn container_gone(&self) -> bool {
-        (matches!(self.status, 404 | 500) && self.has(&["no such container", "no container with"]))
+        (matches!(self.status, 404 | 500)
+            && self.has(&["no such container", "no container with", "has already been removed"]))
             || (self.status == 409 && self.has(&["marked for removal", "is being removed"]))
     }
 
@@ -307,7 +308,7 @@ mod tests {
         for (status, message) in [
             (404, "No such container: N"),
             (404, "no container with name or ID \"nope\" found: no such container"),
-            // Podman 4.3, removed after a failed attach.
+            // Podman 4.3, removed while it was asked.
             (500, "container dd does not exist in database: no such container"),
             (409, "container is marked for removal and cannot be started"),
         ] {

@@ -243,7 +243,7 @@ impl Runtime for Engine {
         match answer.status {
             200..=299 => {}
             // A 404 that speaks of something else is no answer to this question.
-            404 if said.container_gone() => return Ok(None),
+            404 | 500 if said.container_gone() => return Ok(None),
             _ => return Err(self.refusal(Phase::Inspect, &said)),
         }
         let inspected: wire::Inspected = self.talk.parse(Phase::Inspect, &answer.body)?;
@@ -307,7 +307,7 @@ impl Engine {
         let said = Said::new(status, body);
         match status {
             200..=299 | 304 => Ok(true),
-            404 if said.container_gone() => Ok(false),
+            404 | 500 if said.container_gone() => Ok(false),
             _ if said.removal_under_way() => Ok(true),
             _ => Err(self.refusal(Phase::Stop, &said)),
         }

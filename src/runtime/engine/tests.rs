@@ -271,6 +271,8 @@ fn stop_and_remove_say_whether_there_was_one() {
         (304, "", Some(true)),
         (404, "No such container: x", Some(false)),
         (409, "removal of container x is already in progress", Some(true)),
+        // Podman 4.3, while the container is being removed.
+        (500, "container x does not exist in database: no such container", Some(false)),
         (500, "boo", None),
         (404, "page not found", None),
     ] {
@@ -445,4 +447,13 @@ fn what_podman_refuses_at_attach_is_what_its_start_says() {
     assert!(engine.watch(&call, &id('c')).unwrap().is_none());
     assert!(matches!(engine.start(&call, &id('c')), Err(Refusal::PortInUse(_))));
     assert!(matches!(engine.start(&call, &id('c')), Err(Refusal::Gone(_))));
+}
+
+#[test]
+fn podmans_words_about_a_container_that_just_went_are_no_failure() {
+    let gone = r#"{"message":"container aa does not exist in database: no such container","response":500}"#;
+    let server = docker(move |_, _| answer(500, gone));
+    assert!(server.engine().inspect(&Call::new(), Which::Id(&id('a'))).unwrap().is_none());
+    let failing = docker(|_, _| answer(500, r#"{"message":"database is locked"}"#));
+    assert!(failing.engine().inspect(&Call::new(), Which::Id(&id('a'))).is_err());
 }
