@@ -37,10 +37,6 @@ fn ports() -> MutexGuard<'static, Set> {
 }
 
 impl Set {
-    fn is_taken(&self, port: u16) -> bool {
-        self.words[usize::from(port) / 64] >> (port % 64) & 1 == 1
-    }
-
     fn take(&mut self, port: u16) {
         let word = usize::from(port) / 64;
         self.words[word] |= 1 << (port % 64);
@@ -205,6 +201,10 @@ fn exhausted(from: u16, to: u16) -> Error {
 
 #[cfg(test)]
 impl Set {
+    fn is_taken(&self, port: u16) -> bool {
+        self.words[usize::from(port) / 64] >> (port % 64) & 1 == 1
+    }
+
     fn new() -> Box<Set> {
         Box::new(Set { words: [0; WORDS], full: [0; WORDS / 64], last: 0 })
     }

@@ -218,7 +218,7 @@ fn make(
     let made = made?;
     checkpoint("create:made");
 
-    let started = start(session, call, &made, timings);
+    let started = start(session, call, plan, &made, timings);
     let (watch, container) = match started {
         Ok(started) => started,
         Err(refusal) => return Err(undo(session, call, plan, &made.id, refusal)),
@@ -238,6 +238,7 @@ fn make(
 fn start(
     session: &Session,
     call: &Call,
+    plan: &Plan,
     made: &Made,
     timings: &mut Timings,
 ) -> Result<(Option<Box<dyn Watch>>, Container), Refusal> {
@@ -249,13 +250,29 @@ fn start(
     timings.start += begun.elapsed().as_secs_f64();
     started?;
     match session.inspect(call, Which::Id(&made.id))? {
-        Some(container) if container.state.is_alive() => Ok((watch, container)),
+        Some(container) if container.state.is_alive() => {
+            match container.pid.and_then(|pid| plan.held.differs(pid)) {
+                None => Ok((watch, container)),
+                Some(target) => Err(Refusal::Failed(swapped(target))),
+            }
+        }
         // It ended so fast that its port is gone, or the engine has removed it already.
         _ => {
             let ended = session.last_words(call, watch.as_deref_mut());
             Err(Refusal::Failed(session.exited(ended)))
         }
     }
+}
+
+/// A mount leads elsewhere than where it led when it was judged.
+fn swapped(target: &str) -> Error {
+    Error::new(
+        Code::Denied,
+        format!("the source of the mount at {target} was changed between its check and the start"),
+    )
+    .with_hint("mount folders whose path only you can change")
+    .in_phase(Phase::Start)
+    .with_detail("container_path", target)
 }
 
 /// Removes by id what this call has just made, while the name is still held and nobody can have adopted it.

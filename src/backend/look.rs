@@ -95,7 +95,6 @@ mod tests {
             environment: None,
             networks: Vec::new(),
             pid: None,
-            addresses: Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::call::Call;
 use crate::config::Pull;
 use crate::error::Result;
-use crate::mounts;
+use crate::mounts::{self, Held};
 use crate::operation::CreateRequest;
 use crate::runtime::Kind;
 use crate::runtime::{Container, ContainerSpec, Published};
@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub ready_timeout: Duration,
     /// What no error of this call may repeat.
     pub secrets: Secrets,
+    /// What the judged mounts led to, where their paths are ours.
+    pub held: Held,
     pull: Pull,
     hash: String,
 }
@@ -40,6 +42,7 @@ impl Plan {
             true => Vec::new(),
             false => mounts::judge(&config.mounts, &request.extra_mounts, &session.mount_rules(call)?)?,
         };
+        let held = if session.paths_are_shared { Held::of(&mounts) } else { Held::default() };
         let mut environment = config.environment.clone();
         environment.extend(request.environment.iter().map(|(name, value)| (name.clone(), value.clone())));
         let mut secrets = Secrets::of(environment.values().map(String::as_str));
@@ -85,6 +88,7 @@ impl Plan {
             spec,
             ready_timeout: request.ready_timeout.unwrap_or(config.ready_timeout),
             secrets,
+            held,
             pull: config.pull,
             hash,
         })

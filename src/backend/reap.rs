@@ -60,7 +60,8 @@ fn is_of_prefix(found: &Container, session: &Session) -> bool {
 fn judge(session: &Session, call: &Call, seen: &Container, request: &ReapRequest) -> Result<Fate> {
     let home = session.home();
     let ours = seen.labels.get(label::DOMAIN).is_some_and(|domain| domain == home.domain());
-    if !ours && !(request.include_lost && is_lost(seen)) {
+    let lost = request.include_lost && is_lost(seen);
+    if !(ours || lost) {
         return Ok(Fate::Kept("foreign"));
     }
     let id = seen.labels.get(label::ID).map_or("", String::as_str);

@@ -37,7 +37,7 @@ pub(super) struct Session {
     home: Home,
     secrets: Secrets,
     /// Whether this process's paths mean the same to the engine.
-    paths_are_shared: bool,
+    pub paths_are_shared: bool,
     pub connections: Connections,
     /// By container name.
     leases: Mutex<HashMap<String, Held>>,

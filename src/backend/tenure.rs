@@ -19,13 +19,16 @@ pub(super) struct Tenure<'a> {
     name: String,
     own: Lease,
     /// The home directories of peers that were tried, and the lease there where it could be had.
-    abroad: Vec<(Bond, Option<(Arc<Home>, Lease)>)>,
+    abroad: Vec<(Bond, Option<Abroad>)>,
 }
+
+/// A lease in another state directory.
+type Abroad = (Arc<Home>, Lease);
 
 /// The leases that a backend keeps for one name until it releases it or closes.
 pub(super) struct Held {
     own: Lease,
-    abroad: Vec<(Arc<Home>, Lease)>,
+    abroad: Vec<Abroad>,
     /// The container that was meant when it was taken.
     pub id: String,
 }

@@ -18,7 +18,7 @@ pub(crate) use file::Locked;
 pub(crate) use home::Home;
 pub(crate) use lease::{Alone, Lease};
 pub(crate) use state::{PortLocks, StateDir};
-pub(crate) use sys::peer_process;
+pub(crate) use sys::{Identity, identity_in_root, identity_without_links, peer_process};
 
 #[cfg(test)]
 mod tests;

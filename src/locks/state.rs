@@ -40,7 +40,8 @@ impl PortLocks {
 }
 
 /// Directories that are open in this process, so that the same one is opened and tested once.
-static OPEN: Mutex<Option<(u64, HashMap<PathBuf, Weak<Inner>>)>> = Mutex::new(None);
+static OPEN: Mutex<Option<(u64, Known)>> = Mutex::new(None);
+type Known = HashMap<PathBuf, Weak<Inner>>;
 
 impl StateDir {
     /// Opens the configured one, else that of the environment.
@@ -52,10 +53,8 @@ impl StateDir {
         if *of != epoch() {
             (*of, *known) = (epoch(), HashMap::new());
         }
-        if let Some(inner) = known.get(&path).and_then(Weak::upgrade) {
-            if inner.is_at(&path) {
-                return Ok(StateDir(inner));
-            }
+        if let Some(inner) = known.get(&path).and_then(Weak::upgrade).filter(|inner| inner.is_at(&path)) {
+            return Ok(StateDir(inner));
         }
         let inner = Arc::new(Inner::open(&path)?);
         known.retain(|_, inner| inner.strong_count() > 0);

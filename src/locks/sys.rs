@@ -2,14 +2,14 @@
 
 use std::ffi::{CStr, CString};
 use std::io::{Error, Result};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
 /// Who a file is: what tells it from another one that took its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Identity {
+pub(crate) struct Identity {
     device: u64,
     inode: u64,
 }
@@ -180,6 +180,49 @@ pub(super) fn at_fork(
         0 => Ok(()),
         number => Err(Error::from_raw_os_error(number)),
     }
+}
+
+/// What a path leads to when no part of it may be a link.
+pub(crate) fn identity_without_links(path: &Path) -> Result<Identity> {
+    resolve(None, path, Resolve::WithoutLinks)
+}
+
+/// What a path leads to inside another root: links of its own stay inside.
+pub(crate) fn identity_in_root(root: &Path, path: &Path) -> Result<Identity> {
+    let root = std::fs::File::open(root)?;
+    resolve(Some(root.as_fd()), path, Resolve::InRoot)
+}
+
+enum Resolve {
+    WithoutLinks,
+    InRoot,
+}
+
+#[cfg(target_os = "linux")]
+fn resolve(folder: Option<BorrowedFd<'_>>, path: &Path, how: Resolve) -> Result<Identity> {
+    use std::os::unix::ffi::OsStrExt;
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: all zeros are a valid value of this plain structure.
+    let mut open: libc::open_how = unsafe { std::mem::zeroed() };
+    open.flags = (libc::O_PATH | libc::O_CLOEXEC) as u64;
+    open.resolve = match how {
+        Resolve::WithoutLinks => libc::RESOLVE_NO_SYMLINKS,
+        Resolve::InRoot => libc::RESOLVE_IN_ROOT,
+    };
+    let folder = folder.map_or(libc::AT_FDCWD, |folder| folder.as_raw_fd());
+    // SAFETY: a NUL-terminated path, and the structure with its size.
+    let fd = unsafe {
+        libc::syscall(libc::SYS_openat2, folder, path.as_ptr(), &raw const open, size_of::<libc::open_how>())
+    };
+    let fd = done(fd as libc::c_int)?;
+    // SAFETY: the call has just made this descriptor, and nobody else has it.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    Ok(status(fd.as_fd())?.identity)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn resolve(_folder: Option<BorrowedFd<'_>>, _path: &Path, _how: Resolve) -> Result<Identity> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 /// The process id at the other end of a Unix socket: 0 when it is outside our process namespace, `None` when unknown.

@@ -228,10 +228,7 @@ fn a_directory_that_is_not_ours_alone_is_refused_with_the_fix() {
     let file = scratch.0.join("file");
     std::fs::write(&file, "").unwrap();
     assert_eq!(StateDir::open(Some(&file)).unwrap_err().code(), Code::InvalidArgument);
-    assert_eq!(
-        StateDir::open(Some(std::path::Path::new("/proc/sandport"))).unwrap_err().hint().is_empty(),
-        false
-    );
+    assert!(!StateDir::open(Some(std::path::Path::new("/proc/sandport"))).unwrap_err().hint().is_empty());
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! host are denied to it. Sources are made canonical here and sent so: the engine follows links when it starts a
 //! container, and a link can be turned elsewhere meanwhile.
 
+mod held;
+
 use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Error, Phase, Result};
@@ -85,6 +87,8 @@ pub(crate) struct Rules {
     /// The engines' sockets.
     pub sockets: Vec<PathBuf>,
 }
+
+pub(crate) use held::Held;
 
 /// Judges a sandbox's mounts, config mounts first; sources come back canonical where paths are ours.
 pub(crate) fn judge(

@@ -154,6 +154,7 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// The error that it is when nobody can cure it.
+    #[cfg(test)]
     pub fn into_error(self) -> Error {
         match self {
             Refusal::NameInUse(error)
@@ -236,8 +237,6 @@ pub(crate) struct Container {
     pub networks: Vec<String>,
     /// The process id of its first process as the engine sees it; 0 or `None` when there is none.
     pub pid: Option<u32>,
-    /// The container's own addresses, where the host can reach it by them (Apple).
-    pub addresses: Vec<IpAddr>,
 }
 
 impl Container {

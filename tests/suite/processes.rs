@@ -273,3 +273,43 @@ fn residue_of_a_killed_creator_is_reaped_and_made_anew() {
     }
     rig.assert_clean();
 }
+
+#[test]
+fn a_process_that_is_killed_in_any_phase_leaves_nothing_in_the_way() {
+    let rig = Rig::new();
+    let pause = rig.folder().join("pause");
+    for place in [
+        "create:locked",
+        "create:made",
+        "create:started",
+        "create:unlocked",
+        "create:ready",
+        "discover:found",
+        "destroy:found",
+        "destroy:gone",
+        "reap:removing",
+    ] {
+        let backend = rig.open();
+        let call = place.split(':').next().unwrap();
+        let mut request = json!({"sandbox_id": "a"});
+        if call != "create" {
+            backend.create(request.clone()).unwrap();
+        }
+        if call == "reap" {
+            backend.release(request).unwrap();
+            request = json!({"idle_seconds": 0});
+        }
+        let trial = [("SANDPORT_TRIAL_STOP", place), ("SANDPORT_TRIAL_FILE", pause.to_str().unwrap())];
+        let mut victim = Peer::start_with(&rig.config(json!({})), &trial);
+        victim.tell(call, &request);
+        eventually(&format!("it is at {place}"), || pause.exists());
+        victim.kill();
+        std::fs::remove_file(&pause).unwrap();
+        let info = backend.create(json!({"sandbox_id": "a"})).unwrap();
+        assert_eq!(rig.containers().len(), 1, "after {place}");
+        assert!(backend.destroy(json!({"sandbox": info})).unwrap(), "after {place}");
+        drop(backend);
+        rig.open().reap(json!({"idle_seconds": 0})).unwrap();
+        rig.assert_clean();
+    }
+}

@@ -291,3 +291,24 @@ fn values_of_the_environment_reach_no_error() {
     assert!(!error.contains("s3cr3t-value") && !error.contains("0ther-secret"), "{error}");
     rig.assert_clean();
 }
+
+#[test]
+fn a_source_that_is_swapped_for_another_between_check_and_start_is_denied() {
+    let rig = Rig::new();
+    let (own, secret) = (rig.folder().join("own"), rig.folder().join("secret"));
+    std::fs::create_dir_all(own.join("data")).unwrap();
+    std::fs::create_dir_all(&secret).unwrap();
+    let pause = rig.folder().join("pause");
+    let trial = [("SANDPORT_TRIAL_STOP", "create:made"), ("SANDPORT_TRIAL_FILE", pause.to_str().unwrap())];
+    let mut peer = crate::child::Peer::start_with(&rig.config(json!({})), &trial);
+    let mounts = json!([{"host_path": own.join("data"), "container_path": "/data"}]);
+    peer.tell("create", &json!({"sandbox_id": "a", "extra_mounts": mounts}));
+    eventually("it is made and not started", || pause.exists());
+    std::fs::remove_dir(own.join("data")).unwrap();
+    std::os::unix::fs::symlink(&secret, own.join("data")).unwrap();
+    std::fs::remove_file(&pause).unwrap();
+    let error = peer.hear().unwrap_err();
+    assert_eq!((error["code"].clone(), error["phase"].clone()), (json!("denied"), json!("start")), "{error}");
+    peer.end();
+    rig.assert_clean();
+}

@@ -35,8 +35,7 @@ impl Started {
     }
 
     fn cancel(&self) {
-        // SAFETY: any number may be cancelled.
-        assert_eq!(unsafe { capi::sandport_call_cancel(self.0) }, 0);
+        assert_eq!(capi::sandport_call_cancel(self.0), 0);
     }
 
     fn progress(&self) -> Value {
@@ -67,8 +66,7 @@ impl Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // SAFETY: any number may be closed.
-        unsafe { capi::sandport_call_close(self.0) };
+        capi::sandport_call_close(self.0);
     }
 }
 

@@ -107,7 +107,6 @@ pub fn container(id: &str, name: &str, state: State, labels: &[(&str, &str)]) ->
         environment: Some(Vec::new()),
         networks: vec!["sandport".into()],
         pid: None,
-        addresses: Vec::new(),
     }
 }
 

@@ -113,15 +113,6 @@ struct Status {
     state: String,
     #[serde(default)]
     started_date: Option<String>,
-    #[serde(default)]
-    networks: Vec<Address>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Address {
-    #[serde(default)]
-    ipv4_address: Option<String>,
 }
 
 /// The containers in the array that `inspect` and `list --format json` print.
@@ -168,7 +159,6 @@ fn container(entry: Entry) -> Container {
         environment: Some(configuration.init_process.environment),
         networks: configuration.networks.into_iter().map(|one| one.network).collect(),
         pid: None,
-        addresses: status.networks.iter().filter_map(address).collect(),
     }
 }
 
@@ -181,11 +171,6 @@ fn state(status: &Status) -> State {
         "stopped" => State::Exited,
         _ => State::Unknown,
     }
-}
-
-/// The address in `192.168.64.6/24`.
-fn address(status: &Address) -> Option<IpAddr> {
-    status.ipv4_address.as_deref()?.split('/').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -204,7 +189,6 @@ mod tests {
         assert_eq!(one.published_at(8080), Some(Published { address, port: 8099 }));
         assert_eq!(one.created_at, 1_783_887_915.0);
         assert_eq!(one.started_at.as_deref(), Some("2026-07-12T20:25:16Z"));
-        assert_eq!(one.addresses, ["192.168.64.6".parse::<IpAddr>().unwrap()]);
         assert_eq!(one.environment.as_deref(), Some(&["K=V".to_owned()][..]));
         assert_eq!(one.networks, ["default"]);
     }

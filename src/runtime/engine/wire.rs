@@ -189,7 +189,6 @@ impl Inspected {
             environment: Some(self.config.env),
             networks: self.network_settings.networks.into_keys().collect(),
             pid: self.state.pid.and_then(|pid| u32::try_from(pid).ok()),
-            addresses: Vec::new(),
         }
     }
 }
@@ -249,7 +248,6 @@ impl Summary {
             environment: None,
             networks: self.network_settings.networks.into_keys().collect(),
             pid: None,
-            addresses: Vec::new(),
         }
     }
 }
