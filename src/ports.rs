@@ -1,18 +1,19 @@
 //! The host ports that this process has taken, backed by locks among processes.
 //!
 //! One set for the whole process, 64 ports a word with a summary above it, so that finding the next free one costs
-//! the same however many are taken. Its lock is held for microseconds, never over a file or a socket, and only ever
-//! tried: a fork can leave parking_lot's table of parked threads locked for good.
+//! the same however many are taken. Its lock is held for microseconds, never over a file or a socket or a fork, and
+//! only ever tried: a fork can leave parking_lot's table of parked threads locked for good.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, TcpListener};
+use std::ops::{Deref, DerefMut};
 use std::sync::Mutex as StdMutex;
 use std::sync::PoisonError;
 
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Code, Error, Result};
-use crate::locks::{Locked, PortLocks};
+use crate::locks::{Locked, PortLocks, without_fork};
 
 const WORDS: usize = 1024;
 
@@ -27,10 +28,28 @@ struct Set {
 
 static PORTS: Mutex<Set> = Mutex::new(Set { words: [0; WORDS], full: [0; WORDS / 64], last: 0 });
 
-fn ports() -> MutexGuard<'static, Set> {
+/// The set, while no fork can come between.
+struct Held<F: Drop>(MutexGuard<'static, Set>, #[allow(dead_code)] F);
+
+impl<F: Drop> Deref for Held<F> {
+    type Target = Set;
+
+    fn deref(&self) -> &Set {
+        &self.0
+    }
+}
+
+impl<F: Drop> DerefMut for Held<F> {
+    fn deref_mut(&mut self) -> &mut Set {
+        &mut self.0
+    }
+}
+
+fn ports() -> Held<impl Drop> {
+    let whole = without_fork();
     loop {
         if let Some(guard) = PORTS.try_lock() {
-            return guard;
+            return Held(guard, whole);
         }
         std::thread::yield_now();
     }
@@ -134,14 +153,20 @@ static GIVEN: StdMutex<Option<HashMap<u16, Guard>>> = StdMutex::new(None);
 /// Lets the caller have a port until [`take_back`].
 pub(crate) fn give(guard: Guard) -> u16 {
     let port = guard.port;
-    GIVEN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(port, guard);
+    let _before = {
+        let _whole = without_fork();
+        GIVEN.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_default().insert(port, guard)
+    };
     port
 }
 
 /// Takes a port back; false where none was given.
 pub(crate) fn take_back(port: u16) -> bool {
-    let given =
-        GIVEN.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(|given| given.remove(&port));
+    let given = {
+        let _whole = without_fork();
+        GIVEN.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(|given| given.remove(&port))
+    };
+    // The port is freed here, where forks are let through again.
     given.is_some()
 }
 

@@ -10,6 +10,7 @@ use super::session::Session;
 use crate::call::Call;
 use crate::config::PortAssignment;
 use crate::error::{Code, Result};
+use crate::locks::without_fork;
 use crate::ports;
 use crate::runtime::Container;
 
@@ -31,6 +32,7 @@ fn berths() -> MutexGuard<'static, Option<HashMap<String, Berth>>> {
 
 /// Takes berths out of the map; their ports are free when the answer is dropped, outside the map's lock.
 fn clear(leaves: impl Fn(&str, &Berth) -> bool) -> Vec<(String, Berth)> {
+    let _whole = without_fork();
     berths().as_mut().map(|all| all.extract_if(|id, berth| leaves(id, berth)).collect()).unwrap_or_default()
 }
 
@@ -64,12 +66,19 @@ impl Session {
     pub fn keep_port(&self, id: &str, mut port: ports::Guard) {
         port.unlock();
         let berth = Berth { engine: self.home().place().to_owned(), session: self.number, _port: port };
-        berths().get_or_insert_default().insert(id.to_owned(), berth);
+        // What it replaces is dropped where forks are let through again.
+        let _before = {
+            let _whole = without_fork();
+            berths().get_or_insert_default().insert(id.to_owned(), berth)
+        };
     }
 
     /// The container is gone, so its port is free.
     pub fn forget_port(&self, id: &str) {
-        let _port = berths().as_mut().and_then(|all| all.remove(id));
+        let _port = {
+            let _whole = without_fork();
+            berths().as_mut().and_then(|all| all.remove(id))
+        };
     }
 
     /// Unlinks the port locks that a killed maker of a container has left, now that the container is gone.
@@ -87,6 +96,7 @@ impl Session {
     /// The containers of this engine whose ports are kept.
     pub fn port_owners(&self) -> HashSet<String> {
         let here = |berth: &Berth| berth.engine == self.home().place();
+        let _whole = without_fork();
         let all = berths();
         all.iter().flatten().filter(|(_, berth)| here(berth)).map(|(id, _)| id.clone()).collect()
     }

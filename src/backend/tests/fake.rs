@@ -36,8 +36,10 @@ pub struct World {
     pub stopped: Vec<String>,
     pub pulls: u32,
     pub lists: u32,
-    made: u32,
 }
+
+/// No two engines give one id: the ports of a process's containers are kept by it.
+static MADE: AtomicU32 = AtomicU32::new(1);
 
 #[derive(Default)]
 pub struct Fake(Mutex<World>);
@@ -145,9 +147,8 @@ impl Runtime for Fake {
         if world.containers.iter().any(|other| other.name == spec.name) {
             return Err(Refusal::NameInUse(refused("name")));
         }
-        world.made += 1;
         let mut made = container("0", &spec.name, State::Created, &[]);
-        made.id = format!("{:064x}", world.made);
+        made.id = format!("{:064x}", MADE.fetch_add(1, Ordering::Relaxed));
         made.labels = spec.labels.clone();
         made.environment =
             Some(spec.environment.iter().map(|(name, value)| format!("{name}={value}")).collect());
