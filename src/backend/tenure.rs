@@ -9,8 +9,11 @@ use crate::call::Call;
 use crate::error::Result;
 use crate::locks::{Alone, Home, Lease};
 
-/// How long a lease is waited for to be marked: only a reaper that looks at it is ever in the way.
+/// How long a lease is waited for to be marked or to be ours alone: only a reaper that looks at it, or a child that
+/// this process is just starting, is ever in the way for a moment.
 const PATIENCE: Duration = Duration::from_millis(200);
+/// The same where a peer may well be in the way, and where only a file would stay for a reaper to find.
+const BRIEFLY: Duration = Duration::from_millis(20);
 
 /// The leases that one call has taken on one name. Dropping it closes them, which leaves the idle clock alone.
 pub(super) struct Tenure<'a> {
@@ -109,7 +112,7 @@ impl<'a> Tenure<'a> {
     pub fn become_alone(self) -> Result<Option<Alone>> {
         let Tenure { session, name, own, abroad, .. } = self;
         drop((own, abroad));
-        session.home().lease_alone(&name)
+        session.home().lease_alone_within(&name, PATIENCE)
     }
 }
 
@@ -161,7 +164,7 @@ fn start_idle_clock(home: &Home, name: &str) {
 fn tidy(home: &Home, name: &str) {
     said(
         "a lease file could not be removed",
-        home.lease_alone(name).and_then(|alone| match alone {
+        home.lease_alone_within(name, BRIEFLY).and_then(|alone| match alone {
             Some(alone) if alone.idle().is_none() => alone.unlink(),
             _ => Ok(()),
         }),
@@ -171,7 +174,7 @@ fn tidy(home: &Home, name: &str) {
 /// Unlinks the lease file of a container that is gone; where others hold it the last of them does. The caller holds
 /// the name.
 pub(super) fn unlink(home: &Home, name: &str) {
-    let unlinked = home.lease_alone(name).and_then(|alone| match alone {
+    let unlinked = home.lease_alone_within(name, BRIEFLY).and_then(|alone| match alone {
         Some(alone) => alone.unlink(),
         None => home.lease(&Call::new().within(PATIENCE), name)?.mark_gone(),
     });

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
@@ -15,6 +16,9 @@ use super::state::{PortLocks, StateDir, check_owner};
 use super::sys;
 use crate::call::Call;
 use crate::error::{Code, Error, Result};
+
+/// How long to wait for a child of ours to run its program before the next try.
+const GHOSTLY: Duration = Duration::from_micros(500);
 
 /// One engine's part of a state directory.
 #[derive(Debug)]
@@ -112,6 +116,18 @@ impl Home {
     /// Takes a lease exclusively without waiting; `None` when somebody uses the sandbox.
     pub fn lease_alone(&self, name: &str) -> Result<Option<Alone>> {
         Ok(self.leases.try_lock(&lock_file(name), Mode::Exclusive)?.map(Alone))
+    }
+
+    /// The same right after a lease of our own was closed. A child that this process is just starting has a copy of
+    /// every descriptor until it runs its program, so the first refusals may be our own ghost's and not a peer's.
+    pub fn lease_alone_within(&self, name: &str, patience: Duration) -> Result<Option<Alone>> {
+        let end = Instant::now() + patience;
+        loop {
+            match self.lease_alone(name)? {
+                None if Instant::now() < end => std::thread::sleep(GHOSTLY),
+                outcome => return Ok(outcome),
+            }
+        }
     }
 
     /// The container names that have a lease file.

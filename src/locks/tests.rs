@@ -242,3 +242,31 @@ fn a_directory_that_is_removed_while_in_use_is_said_and_opened_anew() {
     assert!(error.hint().contains("removed while in use"), "{error}");
     assert_ne!(scratch.state().home("engine").unwrap().domain(), domain);
 }
+
+#[test]
+fn a_child_that_is_just_being_started_is_not_taken_for_a_peer() {
+    let scratch = Scratch::new();
+    let home = scratch.state().home("engine").unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    assert!(Command::new("true").status().unwrap().success());
+                }
+            });
+        }
+        // Four of ten are refused at the first try.
+        for _ in 0..200 {
+            drop(home.lease(&soon(), "box").unwrap());
+            let alone = home.lease_alone_within("box", Duration::from_secs(20)).unwrap();
+            if alone.is_none() {
+                stop.store(true, Ordering::Relaxed);
+            }
+            alone.expect("nobody else has it").unlink().unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let _lease = home.lease(&soon(), "box").unwrap();
+    assert!(home.lease_alone_within("box", Duration::from_millis(5)).unwrap().is_none());
+}
