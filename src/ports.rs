@@ -320,4 +320,40 @@ mod tests {
         assert!(!take_back(port));
         assert_eq!(take_lowest(state.ports(), 42300, 4, LOOPBACK).unwrap().port(), port);
     }
+
+    #[test]
+    #[allow(unsafe_code)]
+    fn a_child_that_is_forked_amid_traffic_finds_every_lock_free() {
+        let busy = std::sync::atomic::AtomicBool::new(true);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while busy.load(std::sync::atomic::Ordering::Relaxed) {
+                        assert!(!take_back(1));
+                    }
+                });
+            }
+            let mut ends = Vec::new();
+            for _ in 0..100 {
+                // SAFETY: the child takes and frees our locks and ends; where it hangs the alarm ends it.
+                match unsafe { libc::fork() } {
+                    0 => unsafe {
+                        libc::alarm(5);
+                        let free = ports().lowest(1, u16::MAX).is_some() && !take_back(1);
+                        libc::_exit(i32::from(!free));
+                    },
+                    child => {
+                        let mut status = -1;
+                        // SAFETY: a system call on our child.
+                        ends.push((unsafe { libc::waitpid(child, &raw mut status, 0) } == child, status));
+                        if status != 0 {
+                            break;
+                        }
+                    }
+                }
+            }
+            busy.store(false, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(ends, [(true, 0); 100], "a child hung or found no port");
+        });
+    }
 }
