@@ -13,7 +13,7 @@ use std::sync::PoisonError;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::error::{Code, Error, Result};
-use crate::locks::{Locked, PortLocks, without_fork};
+use crate::locks::{Locked, NoFork, PortLocks, without_fork};
 
 const WORDS: usize = 1024;
 
@@ -29,9 +29,9 @@ struct Set {
 static PORTS: Mutex<Set> = Mutex::new(Set { words: [0; WORDS], full: [0; WORDS / 64], last: 0 });
 
 /// The set, while no fork can come between.
-struct Held<F: Drop>(MutexGuard<'static, Set>, #[allow(dead_code)] F);
+struct Held(MutexGuard<'static, Set>, #[allow(dead_code)] NoFork);
 
-impl<F: Drop> Deref for Held<F> {
+impl Deref for Held {
     type Target = Set;
 
     fn deref(&self) -> &Set {
@@ -39,13 +39,13 @@ impl<F: Drop> Deref for Held<F> {
     }
 }
 
-impl<F: Drop> DerefMut for Held<F> {
+impl DerefMut for Held {
     fn deref_mut(&mut self) -> &mut Set {
         &mut self.0
     }
 }
 
-fn ports() -> Held<impl Drop> {
+fn ports() -> Held {
     let whole = without_fork();
     loop {
         if let Some(guard) = PORTS.try_lock() {

@@ -77,16 +77,13 @@ impl Drop for Descriptor {
 
 /// Keeps forks waiting for a moment, so that a child never inherits a lock that is held or a table that is half
 /// written. Nothing that makes or closes a [`Descriptor`] may happen meanwhile.
-pub(crate) fn without_fork() -> impl Drop {
+pub(crate) fn without_fork() -> NoFork {
     epoch();
-    Whole(registry())
+    NoFork(registry())
 }
 
-struct Whole(#[allow(dead_code)] MutexGuard<'static, BTreeSet<RawFd>>);
-
-impl Drop for Whole {
-    fn drop(&mut self) {}
-}
+/// While it lives, forks wait.
+pub(crate) struct NoFork(#[allow(dead_code)] MutexGuard<'static, BTreeSet<RawFd>>);
 
 fn registry() -> MutexGuard<'static, BTreeSet<RawFd>> {
     REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)

@@ -13,7 +13,7 @@ mod state;
 #[allow(unsafe_code)]
 mod sys;
 
-pub(crate) use descriptor::{Descriptor, epoch, without_fork};
+pub(crate) use descriptor::{Descriptor, NoFork, epoch, without_fork};
 pub(crate) use file::Locked;
 pub(crate) use home::Home;
 pub(crate) use lease::{Alone, Lease};
