@@ -157,8 +157,12 @@ impl Rig {
         let base_port = first_port() + number * 40;
         let config = json!({
             "image": IMAGE, "container_prefix": prefix, "base_port": base_port, "port_count": 40,
-            "state_dir": folder.join("state"), "stop_timeout_seconds": 1, "runtime": "docker",
+            "state_dir": folder.join("state"), "stop_timeout_seconds": 1, "runtime": runtime(),
         });
+        let mut config = config;
+        if let Some(endpoint) = endpoint() {
+            config["endpoint"] = endpoint.into();
+        }
         let Value::Object(config) = config else { unreachable!("an object was written") };
         Rig { prefix, base_port, folder, config }
     }
@@ -248,14 +252,31 @@ pub fn eventually(what: &str, mut so: impl FnMut() -> bool) {
     }
 }
 
-/// The engine's own command, as the test's other eye.
+/// The runtime under test: Docker, or what `SANDPORT_TEST_RUNTIME` says, at `SANDPORT_TEST_ENDPOINT`.
+pub fn runtime() -> String {
+    std::env::var("SANDPORT_TEST_RUNTIME").unwrap_or_else(|_| "docker".to_owned())
+}
+
+pub fn is_podman() -> bool {
+    runtime() == "podman"
+}
+
+fn endpoint() -> Option<String> {
+    std::env::var("SANDPORT_TEST_ENDPOINT").ok()
+}
+
+/// The `docker` command on the engine under test, as the test's other eye: Podman's socket speaks with it too.
 pub fn docker(arguments: &[&str]) -> String {
     docker_try(arguments)
         .unwrap_or_else(|error| panic!("docker {arguments:?}: {error}; run scripts/setup test"))
 }
 
 pub fn docker_try(arguments: &[&str]) -> Result<String, String> {
-    let out = Command::new("docker").args(arguments).output().map_err(|error| error.to_string())?;
+    let out = Command::new("docker")
+        .args(endpoint().map(|endpoint| format!("--host={endpoint}")))
+        .args(arguments)
+        .output()
+        .map_err(|error| error.to_string())?;
     match out.status.success() {
         true => Ok(String::from_utf8_lossy(&out.stdout).trim_end().to_owned()),
         false => Err(String::from_utf8_lossy(&out.stderr).trim_end().to_owned()),

@@ -4,14 +4,15 @@ use std::net::TcpListener;
 
 use serde_json::json;
 
-use crate::rig::{Backend, Rig, docker, docker_try, eventually, heavy, port};
+use crate::rig::{Backend, Rig, docker, docker_try, eventually, heavy, is_podman, port, runtime};
 
 #[test]
 fn the_runtime_is_found_and_told() {
     let rig = Rig::new();
     let (_backend, opened) = Backend::open(&rig.config(json!({"runtime": "auto"}))).unwrap();
-    assert_eq!(opened["runtime"], "docker");
-    assert_eq!(opened["isolation"], "isolated");
+    assert_eq!(opened["runtime"], runtime().as_str());
+    // Podman has no switch for traffic between containers.
+    assert_eq!(opened["isolation"], if is_podman() { "shared" } else { "isolated" });
     assert_eq!(opened["runtime_version"], docker(&["version", "--format", "{{.Server.Version}}"]));
     let features = opened["features"].as_array().unwrap();
     assert!(features.contains(&json!("create")) && features.contains(&json!("call_start")));
@@ -122,7 +123,10 @@ fn a_container_is_started_as_the_config_and_the_request_say() {
     assert_eq!(inspect("{{.HostConfig.AutoRemove}} {{.HostConfig.Init}}"), "true true");
     assert_eq!(inspect("{{.HostConfig.SecurityOpt}}"), "[seccomp=unconfined]");
     assert_eq!(inspect("{{.HostConfig.PidsLimit}}"), "4096");
-    assert_eq!(inspect("{{index .HostConfig.LogConfig.Config \"max-size\"}}"), "10485760");
+    // Podman's engine log has a limit of another form, which its Docker-compatible answer does not repeat.
+    if !is_podman() {
+        assert_eq!(inspect("{{index .HostConfig.LogConfig.Config \"max-size\"}}"), "10485760");
+    }
     assert_eq!(inspect("{{(index (index .NetworkSettings.Ports \"8080/tcp\") 0).HostIp}}"), "127.0.0.1");
     for label in ["id", "prefix", "spec", "domain", "home", "version"] {
         let value = inspect(&format!("{{{{index .Config.Labels \"dev.sandport.{label}\"}}}}"));
@@ -261,7 +265,8 @@ fn a_sandbox_that_dies_says_so_at_once_with_its_last_words() {
         let error = backend.create(json!({"sandbox_id": "a", "command": ["sh", "-c", script]})).unwrap_err();
         assert_eq!(error["code"], "sandbox_exited");
         assert_eq!(error["details"]["exit_code"], 7);
-        assert_eq!(error["details"]["oom_killed"], false);
+        // Podman tells no event when memory runs out, so it is not known there.
+        assert_eq!(error["details"]["oom_killed"], if is_podman() { json!(null) } else { json!(false) });
         let log = error["details"]["log"].as_str().unwrap();
         assert!(log.contains("no ") && log.contains("way") && !log.contains('\u{1b}'), "{log}");
     }
