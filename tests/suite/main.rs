@@ -1,6 +1,7 @@
 //! The promises, each against a real engine, through the C ABI's own functions. Nothing is skipped: without an engine
 //! every test fails and says what to do.
 
+mod attacks;
 mod child;
 mod codes;
 mod kills;
