@@ -64,7 +64,7 @@ fn a_mount_nests_in_no_writable_one_and_targets_are_places_of_their_own() {
     let backend = rig.open();
     let (outer, inner) = (rig.folder().join("m"), rig.folder().join("m/inner"));
     std::fs::create_dir_all(&inner).unwrap();
-    let mut refused = |mounts: Value| {
+    let refused = |mounts: Value| {
         let error = backend.create(json!({"sandbox_id": "a", "extra_mounts": mounts})).unwrap_err();
         assert_eq!(error["code"], "invalid_argument", "{error}");
     };
