@@ -1,6 +1,6 @@
 # sandport's commands. On a fresh Debian machine with Rust and make, each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test
+.PHONY: help build demo test fuzz
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -15,3 +15,6 @@ demo: ## a C program makes a sandbox, uses it, finds it again and destroys it
 test: ## everything, on real engines
 	scripts/setup test
 	scripts/test
+
+fuzz: ## the property tests for a minute each, or SANDPORT_FUZZ_SECONDS
+	SANDPORT_FUZZ_SECONDS=$${SANDPORT_FUZZ_SECONDS:-60} cargo test --locked --lib -- --nocapture makes_the_reader makes_a_reader no_control_character

@@ -10,6 +10,8 @@ mod backend;
 pub mod capi;
 mod config;
 mod form;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod json;
 mod locks;

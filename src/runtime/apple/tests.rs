@@ -214,3 +214,13 @@ fn a_sandbox_that_ends_is_seen_with_its_last_words() {
     };
     assert_eq!(ended.log, "could not start");
 }
+
+#[test]
+fn nothing_that_the_tool_prints_makes_a_reader_panic() {
+    crate::fuzz::hammer("apple", |bytes| {
+        let _ = super::wire::containers(bytes);
+        let text = String::from_utf8_lossy(bytes);
+        let _ = super::wire::why(&text);
+        let _ = super::wire::version(&text).and_then(super::wire::major);
+    });
+}

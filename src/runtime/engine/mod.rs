@@ -6,6 +6,8 @@
 
 pub(crate) mod credentials;
 mod failures;
+#[cfg(test)]
+mod fuzzed;
 mod network;
 mod pull;
 mod spec;

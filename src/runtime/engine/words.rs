@@ -194,14 +194,19 @@ fn keep(kept: &mut Vec<u8>, bytes: &[u8]) {
 /// Takes the engine's frames apart: 8 bytes of head, of which the last four are the length, then that many bytes.
 /// Nothing is allocated by a claimed length: only the tail of what really comes is kept.
 #[derive(Default)]
-struct Frames {
+pub(super) struct Frames {
     head: Vec<u8>,
     left: usize,
     tail: VecDeque<u8>,
 }
 
 impl Frames {
-    fn take(&mut self, mut bytes: &[u8]) {
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.tail.len()
+    }
+
+    pub(super) fn take(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left == 0 {
                 let need = 8 - self.head.len();
