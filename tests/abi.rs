@@ -39,7 +39,7 @@ fn libraries() -> PathBuf {
 }
 
 fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot run: {error}"));
+    let output = command.env_remove("LD_LIBRARY_PATH").output().unwrap_or_else(|error| panic!("{command:?} cannot run: {error}"));
     assert!(
         output.status.success(),
         "{command:?} ended with {}\n{}{}",

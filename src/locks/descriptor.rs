@@ -96,17 +96,18 @@ thread_local! {
 
 extern "C" fn before_fork() {
     let guard = registry();
-    HELD.with(|held| held.set(Some(guard)));
+    let _ = HELD.try_with(|held| held.set(Some(guard)));
 }
 
 extern "C" fn in_parent() {
-    HELD.with(|held| drop(held.take()));
+    let _ = HELD.try_with(|held| drop(held.take()));
 }
 
 #[allow(unsafe_code)]
 extern "C" fn in_child() {
     EPOCH.fetch_add(1, Ordering::SeqCst);
-    HELD.with(|held| {
+    // A thread that forks while its locals are being destroyed leaves the child its descriptors, and nothing worse.
+    let _ = HELD.try_with(|held| {
         if let Some(mut registry) = held.take() {
             while let Some(fd) = registry.pop_first() {
                 // SAFETY: the parent's descriptor, whose copy here nobody uses any more: the epoch has passed.
