@@ -39,7 +39,10 @@ fn libraries() -> PathBuf {
 }
 
 fn run(command: &mut Command) -> Output {
-    let output = command.env_remove("LD_LIBRARY_PATH").output().unwrap_or_else(|error| panic!("{command:?} cannot run: {error}"));
+    let output = command
+        .env_remove("LD_LIBRARY_PATH")
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} cannot run: {error}"));
     assert!(
         output.status.success(),
         "{command:?} ended with {}\n{}{}",
@@ -187,9 +190,8 @@ fn a_c_program_that_breaks_every_rule_meets_errors_and_nothing_worse() {
     run(&mut Command::new(compile("tests/c/rules.c", "rules")));
 }
 
-#[test]
-fn no_string_and_no_byte_is_lost_or_misused() {
-    let program = compile("tests/c/rules.c", "rules-checked");
+/// Runs a program under valgrind, which finds no error in it and no leak.
+fn checked(program: PathBuf) {
     run(Command::new("valgrind")
         .args([
             "--error-exitcode=9",
@@ -199,6 +201,18 @@ fn no_string_and_no_byte_is_lost_or_misused() {
         ])
         .args(["--fair-sched=yes", "--quiet"])
         .arg(program));
+}
+
+#[test]
+fn no_string_and_no_byte_is_lost_or_misused() {
+    checked(compile("tests/c/rules.c", "rules-checked"));
+}
+
+#[test]
+fn two_hundred_calls_in_flight_are_closed_in_every_order() {
+    let program = compile("tests/c/calls.c", "calls");
+    run(&mut Command::new(&program));
+    checked(program);
 }
 
 #[test]
