@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// What the header is made of, in the order in which a reader wants it.
-const SOURCES: [&str; 6] = [
+const SOURCES: [&str; 7] = [
     "src/capi/numbers.rs",
     "src/capi/library.rs",
     "src/capi/backends.rs",
     "src/capi/blocking.rs",
     "src/capi/calls.rs",
     "src/capi/queues.rs",
+    "src/capi/guests.rs",
 ];
 
 fn main() {

@@ -177,6 +177,11 @@ typedef uint64_t sandport_queue;
  */
 typedef uint64_t sandport_call;
 
+/**
+ * A number that stands for a guest. 0 is never valid.
+ */
+typedef uint64_t sandport_guest;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -559,6 +564,111 @@ int32_t sandport_queue_next(sandport_queue queue,
  * Thread-safe. Does not block. \since 0.1.0
  */
 int32_t sandport_queue_close(sandport_queue queue);
+
+/**
+ * Opens a guest: a WebAssembly module that may do what its policy says, and nothing else.
+ *
+ * \param backend       From sandport_backend_open().
+ * \param policy_json   Borrowed UTF-8; NULL opens a guest to which all is denied.
+ * \param guest         Receives the handle, 0 on failure; close it with sandport_guest_close(). Must not be NULL.
+ * \param response_json Receives an owned string, on failure too; release it with sandport_string_free(). May be NULL.
+ *                      On success {"namespace", "operations"}.
+ * \return SANDPORT_OK, or the reason, which also stands in the response.
+ *
+ * Thread-safe. Does not block. \since 0.1.0
+ */
+int32_t sandport_guest_open(sandport_backend backend,
+                            const char *policy_json,
+                            sandport_guest *guest,
+                            char **response_json);
+
+/**
+ * Closes a guest: cancels its call, and destroys what it made unless its policy says keep.
+ *
+ * \param guest From sandport_guest_open(); invalid from now on.
+ * \return SANDPORT_OK or SANDPORT_INVALID_HANDLE.
+ *
+ * Thread-safe. Blocks until no call holds the guest's memory and its sandboxes are gone. \since 0.1.0
+ */
+int32_t sandport_guest_close(sandport_guest guest);
+
+/**
+ * One call of a guest over its linear memory. Both ranges are checked before anything happens.
+ *
+ * \param guest      From sandport_guest_open().
+ * \param operation  1 create, 2 destroy, 3 discover, 4 is_alive, 5 list, 6 request.
+ * \param memory     The linear memory; held until the call returns.
+ * \param memory_len Its bytes.
+ * \param req        Where the request begins.
+ * \param req_len    Its bytes.
+ * \param out        Where the answer goes.
+ * \param cap        How many bytes are free there.
+ * \return The answer's length; it stands at `out` if it is at most `cap`, else fetch it by
+ *         sandport_guest_response_memory(). Below 0: -1 the offsets lie outside the memory, -2 request too large,
+ *         -4 unknown operation or guest, -5 internal, -6 the guest was closed, -7 it has a call already.
+ *
+ * Thread-safe. Blocks as long as the policy allows. \since 0.1.0
+ */
+int32_t sandport_guest_call_memory(sandport_guest guest,
+                                   uint32_t operation,
+                                   uint8_t *memory,
+                                   uint64_t memory_len,
+                                   uint64_t req,
+                                   uint64_t req_len,
+                                   uint64_t out,
+                                   uint64_t cap);
+
+/**
+ * Fetches the answer that did not fit, over linear memory; it stays until the guest's next call.
+ *
+ * \param guest      From sandport_guest_open().
+ * \param memory     The linear memory.
+ * \param memory_len Its bytes.
+ * \param out        Where the answer goes.
+ * \param cap        How many bytes are free there.
+ * \return As sandport_guest_call_memory(); -3 where no response waits.
+ *
+ * Thread-safe. Does not block. \since 0.1.0
+ */
+int32_t sandport_guest_response_memory(sandport_guest guest,
+                                       uint8_t *memory,
+                                       uint64_t memory_len,
+                                       uint64_t out,
+                                       uint64_t cap);
+
+/**
+ * One call of a guest for hosts that copy by themselves.
+ *
+ * \param guest     From sandport_guest_open().
+ * \param operation As sandport_guest_call_memory().
+ * \param req       The request; NULL with req_len 0 means {}.
+ * \param req_len   Its bytes.
+ * \param out       Where the answer goes; may be NULL with cap 0.
+ * \param cap       How many bytes are free there.
+ * \return As sandport_guest_call_memory().
+ *
+ * Thread-safe. Blocks as long as the policy allows. \since 0.1.0
+ */
+int32_t sandport_guest_call(sandport_guest guest,
+                            uint32_t operation,
+                            const uint8_t *req,
+                            size_t req_len,
+                            uint8_t *out,
+                            size_t cap);
+
+/**
+ * Fetches the answer that did not fit; it stays until the guest's next call.
+ *
+ * \param guest From sandport_guest_open().
+ * \param out   Where the answer goes; may be NULL with cap 0.
+ * \param cap   How many bytes are free there.
+ * \return As sandport_guest_response_memory().
+ *
+ * Thread-safe. Does not block. \since 0.1.0
+ */
+int32_t sandport_guest_response(sandport_guest guest,
+                                uint8_t *out,
+                                size_t cap);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -12,6 +12,7 @@ mod config;
 mod form;
 #[cfg(test)]
 mod fuzz;
+mod guest;
 mod http;
 mod json;
 mod locks;

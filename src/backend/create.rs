@@ -144,6 +144,9 @@ fn look_or_make(
             continue;
         };
         let bond = session.bond(&found, &plan.id)?;
+        if !plan.may_have(&found, &bond) {
+            return Err(look::conflict(Phase::Create, "the sandbox exists and was made from something else"));
+        }
         match look::finding(&found, &bond) {
             Finding::Alive if tenure.covers(&bond) => {
                 return Ok(Step::Present(Box::new(Present { container: found, bond, made: None })));

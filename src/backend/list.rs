@@ -2,6 +2,7 @@
 
 use super::look::Bond;
 use super::session::Session;
+use super::tenants;
 use crate::call::Call;
 use crate::error::{Phase, Result};
 use crate::runtime::Container;
@@ -10,7 +11,7 @@ use crate::sandbox::{self, SandboxInfo};
 /// The running sandboxes whose name is exactly prefix + id, and whose labels, where they stand, say the same.
 pub(super) fn list(session: &Session, call: &Call) -> Result<Vec<SandboxInfo>> {
     call.enter(Phase::List);
-    let running = session.list(call, false)?;
+    let running = tenants::end_expired(session, call, session.list(call, false)?);
     let mut all: Vec<_> = running.iter().filter_map(|found| as_sandbox(session, found)).collect();
     all.sort_by(|one, two| one.sandbox_id.cmp(&two.sandbox_id));
     Ok(all)

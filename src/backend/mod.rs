@@ -28,6 +28,7 @@ mod ready;
 mod reap;
 mod secrets;
 mod session;
+mod tenants;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -42,6 +43,8 @@ use crate::operation::{
 };
 use crate::sandbox::SandboxInfo;
 use session::Session;
+
+pub(crate) use tenants::{Tenant, now, used_up};
 
 pub use opening::{allocate_port, release_port};
 
@@ -98,6 +101,7 @@ impl Backend {
     /// from then on, until it releases it or closes.
     pub(crate) fn create(&self, call: &Call, request: &CreateRequest) -> Result<SandboxInfo> {
         self.with(call, |session| {
+            tenants::sweep(session, call)?;
             let plan = plan::Plan::new(session, call, request)?;
             create::ensure(session, call, &plan).map_err(|error| plan.secrets.clean(error))
         })

@@ -19,7 +19,7 @@ use crate::runtime::{About, Kind, Network, detect};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What this build can do, by the names of the exported functions.
-const FEATURES: [&str; 13] = [
+const FEATURES: [&str; 14] = [
     "create",
     "destroy",
     "discover",
@@ -33,6 +33,7 @@ const FEATURES: [&str; 13] = [
     "call_start",
     "queue",
     "set_log",
+    "guest",
 ];
 
 /// Refuses engines of another machine where sandboxes are said to be reached on this one.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::containers::GOING;
 use super::list;
 use super::session::Session;
+use super::tenants;
 use super::trial::checkpoint;
 use crate::call::Call;
 use crate::error::{Phase, Result};
@@ -29,7 +30,10 @@ enum Fate {
 /// Removes what has been idle long enough: `{reaped, kept}`.
 pub(super) fn reap(session: &Session, call: &Call, request: &ReapRequest) -> Result<Value> {
     call.enter(Phase::List);
-    let all = session.list(call, true)?;
+    let mut all = session.list(call, true)?;
+    if !request.dry_run {
+        all = tenants::end_expired(session, call, all);
+    }
     let (mut reaped, mut kept) = (Vec::new(), Vec::new());
     for container in all.iter().filter(|found| is_of_prefix(found, session)) {
         call.check()?;

@@ -10,6 +10,7 @@ use super::fork;
 use super::queue::Queue;
 use super::started::{OpenBackend, Started};
 use crate::error::{Code, Error, Result};
+use crate::guest::Guest;
 use crate::locks::epoch;
 
 const INDEX_BITS: u32 = 20;
@@ -22,6 +23,7 @@ pub(crate) enum Entry {
     Backend(Arc<OpenBackend>),
     Call(Arc<Started>),
     Queue(Arc<Queue>),
+    Guest(Arc<Guest>),
 }
 
 /// The kinds of handle; the number carries it, so that a call's handle is never taken for a backend's.
@@ -31,6 +33,7 @@ pub(crate) enum Kind {
     Backend = 1,
     Call = 2,
     Queue = 3,
+    Guest = 4,
 }
 
 impl Kind {
@@ -39,6 +42,7 @@ impl Kind {
             Kind::Backend => "backend",
             Kind::Call => "call",
             Kind::Queue => "queue",
+            Kind::Guest => "guest",
         }
     }
 }
@@ -143,6 +147,22 @@ pub(crate) fn queue(handle: u64) -> Result<Arc<Queue>> {
     match find(Kind::Queue, handle) {
         Some(Entry::Queue(queue)) => Ok(queue),
         _ => Err(unknown(Kind::Queue)),
+    }
+}
+
+/// The guest of a handle.
+pub(crate) fn guest(handle: u64) -> Result<Arc<Guest>> {
+    match find(Kind::Guest, handle) {
+        Some(Entry::Guest(guest)) => Ok(guest),
+        _ => Err(unknown(Kind::Guest)),
+    }
+}
+
+/// Takes a guest out.
+pub(crate) fn take_guest(handle: u64) -> Result<Arc<Guest>> {
+    match remove(Kind::Guest, handle) {
+        Some(Entry::Guest(guest)) => Ok(guest),
+        _ => Err(unknown(Kind::Guest)),
     }
 }
 

@@ -23,6 +23,7 @@ pub mod backends;
 pub mod blocking;
 pub mod calls;
 mod fork;
+pub mod guests;
 mod handles;
 pub mod library;
 pub mod numbers;

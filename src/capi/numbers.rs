@@ -68,3 +68,7 @@ pub type sandport_call = u64;
 /// A number that stands for a queue of results. 0 is never valid.
 #[allow(non_camel_case_types)]
 pub type sandport_queue = u64;
+
+/// A number that stands for a guest. 0 is never valid.
+#[allow(non_camel_case_types)]
+pub type sandport_guest = u64;

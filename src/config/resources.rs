@@ -50,7 +50,6 @@ impl Resources {
     }
 
     /// The lower of both, limit by limit, as a guest gets them; no limit is the highest.
-    #[allow(dead_code)]
     pub fn under(&self, base: &Limits) -> Limits {
         Limits {
             memory_bytes: base.memory_bytes.into_iter().chain(self.memory_bytes).min(),

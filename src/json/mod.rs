@@ -154,6 +154,11 @@ impl Fields {
         self.take(name).map(|value| as_object(value, field)).transpose()
     }
 
+    /// The names of what nobody has taken yet.
+    pub fn names(&self) -> Vec<String> {
+        self.map.keys().cloned().collect()
+    }
+
     /// An object whose values are texts without NUL: its members in the order of their names, each checked.
     pub fn pairs(
         &mut self,

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::backend::Tenant;
 use crate::config::{Config, Resources};
 use crate::error::{Error, Result};
 use crate::json::{Fields, LIMIT};
@@ -177,6 +178,8 @@ pub(crate) struct CreateRequest {
     pub labels: BTreeMap<String, String>,
     pub resources: Option<Resources>,
     pub ready_timeout: Option<Duration>,
+    /// The guest that it is for; no C caller's request has one.
+    pub tenant: Option<Tenant>,
 }
 
 impl CreateRequest {

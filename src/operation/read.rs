@@ -53,6 +53,7 @@ pub(super) fn create(fields: &mut Fields) -> Result<CreateRequest> {
         labels: config::labels(fields)?,
         resources: fields.object("resources")?.map(Resources::read).transpose()?,
         ready_timeout: fields.seconds("ready_timeout_seconds")?,
+        tenant: None,
     };
     Ok(request)
 }

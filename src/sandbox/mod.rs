@@ -32,6 +32,12 @@ pub(crate) mod label {
     pub const HOME: &str = "dev.sandport.home";
     /// The version of the library that made it.
     pub const VERSION: &str = "dev.sandport.version";
+    /// The namespace of the guest that it belongs to.
+    pub const NAMESPACE: &str = "dev.sandport.namespace";
+    /// That guest's own name for it.
+    pub const GUEST_ID: &str = "dev.sandport.guest-id";
+    /// When it ends, in Unix seconds.
+    pub const EXPIRES: &str = "dev.sandport.expires";
 }
 
 /// Whether a text can be a sandbox id: `[a-z0-9][a-z0-9_.-]*`.

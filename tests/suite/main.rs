@@ -4,6 +4,7 @@
 mod attacks;
 mod child;
 mod codes;
+mod guests;
 mod kills;
 mod processes;
 mod rig;
