@@ -29,7 +29,7 @@ pub(super) struct Plan {
     /// What the judged mounts led to, where their paths are ours.
     pub held: Held,
     /// The guest that it is for.
-    tenant: Option<Tenant>,
+    tenant: Option<Box<Tenant>>,
     pull: Pull,
     hash: String,
 }
@@ -95,7 +95,7 @@ impl Plan {
             (label::HOME.to_owned(), session.home().place().to_string_lossy().into_owned()),
             (label::VERSION.to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
         ]);
-        spec.labels.extend(tenant.iter().flat_map(Tenant::labels));
+        spec.labels.extend(tenant.iter().flat_map(|tenant| tenant.labels()));
         Ok(Plan {
             id,
             tenant,

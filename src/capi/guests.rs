@@ -75,6 +75,7 @@ pub extern "C" fn sandport_guest_close(guest: sandport_guest) -> i32 {
 ///         -4 unknown operation or guest, -5 internal, -6 the guest was closed, -7 it has a call already.
 ///
 /// Thread-safe. Blocks as long as the policy allows. \since 0.1.0
+#[allow(clippy::too_many_arguments)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sandport_guest_call_memory(
     guest: sandport_guest,

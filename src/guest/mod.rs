@@ -296,7 +296,7 @@ impl Guest {
             extra_mounts,
             environment,
             ready_timeout: fields.seconds("ready_timeout_seconds")?,
-            tenant: Some(tenant.clone()),
+            tenant: Some(Box::new(tenant.clone())),
             ..CreateRequest::default()
         };
         fields.finish()?;

@@ -179,7 +179,7 @@ pub(crate) struct CreateRequest {
     pub resources: Option<Resources>,
     pub ready_timeout: Option<Duration>,
     /// The guest that it is for; no C caller's request has one.
-    pub tenant: Option<Tenant>,
+    pub tenant: Option<Box<Tenant>>,
 }
 
 impl CreateRequest {
