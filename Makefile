@@ -1,6 +1,6 @@
 # sandport's commands. On a fresh Debian machine with Rust and make, each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz
+.PHONY: help build demo test fuzz soak
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -18,3 +18,7 @@ test: ## everything, on real engines
 
 fuzz: ## the property tests for a minute each, or SANDPORT_FUZZ_SECONDS
 	SANDPORT_FUZZ_SECONDS=$${SANDPORT_FUZZ_SECONDS:-60} cargo test --locked --lib -- --nocapture makes_the_reader makes_a_reader no_control_character
+
+soak: ## ten minutes of everything at random, with processes killed
+	scripts/setup test
+	scripts/soak

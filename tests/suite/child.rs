@@ -94,16 +94,21 @@ fn the_other_process() {
         let Ok((call, request)) = serde_json::from_str::<(String, Value)>(&line.expect("text")) else {
             continue;
         };
-        say(match call.as_str() {
-            "create" => backend.create(request),
-            "destroy" => backend.destroy(request).map(Value::from),
-            "discover" => backend.discover(request).map(|sandbox| json!({"sandbox": sandbox})),
-            "is_alive" => backend.is_alive(request).map(Value::from),
-            "list" => backend.list().map(Value::from),
-            "release" => backend.release(request).map(Value::from),
-            "request" => backend.request(request),
-            "reap" => backend.reap(request),
-            other => panic!("a peer does not know {other}"),
-        });
+        say(perform(&backend, &call, request));
+    }
+}
+
+/// Makes the call of this name.
+pub fn perform(backend: &Backend, call: &str, request: Value) -> Result<Value, Value> {
+    match call {
+        "create" => backend.create(request),
+        "destroy" => backend.destroy(request).map(Value::from),
+        "discover" => backend.discover(request).map(|sandbox| json!({"sandbox": sandbox})),
+        "is_alive" => backend.is_alive(request).map(Value::from),
+        "list" => backend.list().map(Value::from),
+        "release" => backend.release(request).map(Value::from),
+        "request" => backend.request(request),
+        "reap" => backend.reap(request),
+        other => panic!("a peer does not know {other}"),
     }
 }

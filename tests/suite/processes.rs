@@ -46,9 +46,12 @@ fn sixteen_creators_of_one_id_in_threads_and_processes_make_one_container() {
 fn processes_that_create_from_one_base_port_never_share_a_port() {
     let _alone = heavy();
     let rig = Rig::new();
-    let (processes, each) = (4, 5);
+    // `make soak` sets how many each process creates, and has twice the processes.
+    let many = std::env::var("SANDPORT_TEST_CREATES").ok().map(|each| each.parse().expect("a number"));
+    let (processes, each) = many.map_or((4, 5), |each| (8, each));
     let mut peers: Vec<Peer> = (0..processes).map(|_| Peer::start(&rig.config(json!({})))).collect();
-    let mut ports = HashSet::new();
+    let backend = rig.open();
+    let (mut ports, mut made) = (HashSet::new(), 0);
     for round in 0..each {
         for (number, peer) in peers.iter_mut().enumerate() {
             peer.tell(
@@ -58,13 +61,17 @@ fn processes_that_create_from_one_base_port_never_share_a_port() {
         }
         for peer in &mut peers {
             assert!(ports.insert(port(&peer.hear().unwrap())), "two have one port");
+            made += 1;
+        }
+        // Before the ports are used up, they are given back, and used again.
+        if ports.len() + processes > 24 || round + 1 == each {
+            for one in backend.list().unwrap() {
+                assert!(backend.destroy(json!({"sandbox": one})).unwrap());
+            }
+            ports.clear();
         }
     }
-    println!("{processes} processes x {each} creates: 0 failures, {} different ports", ports.len());
-    let backend = rig.open();
-    for one in backend.list().unwrap() {
-        assert!(backend.destroy(json!({"sandbox": one})).unwrap());
-    }
+    println!("{processes} processes x {each} creates: 0 failures, {made} made, no port twice at once");
     // The makers still hold the leases of what is gone; they end with them.
     peers.into_iter().for_each(Peer::end);
     backend.reap(json!({"idle_seconds": 0})).unwrap();
