@@ -4,6 +4,7 @@
 mod attacks;
 mod child;
 mod codes;
+mod cost;
 mod guests;
 mod kills;
 mod model;
