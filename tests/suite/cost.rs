@@ -1,11 +1,11 @@
-//! What the promises cost.
+//! What the promises cost: a create says how long it waited for its name.
 
 use serde_json::json;
 
 use crate::rig::Rig;
 
 #[test]
-fn the_locks_of_a_create_cost_next_to_nothing() {
+fn the_name_lock_of_a_create_costs_next_to_nothing() {
     let rig = Rig::new();
     let backend = rig.open();
     let mut locks: Vec<f64> = (0..7)
@@ -17,7 +17,7 @@ fn the_locks_of_a_create_cost_next_to_nothing() {
         .collect();
     locks.sort_by(f64::total_cmp);
     let median = locks[locks.len() / 2];
-    println!("name and lease of a create: {median:.3} ms of 0.1 ms (median of {})", locks.len());
+    println!("name lock of a create: {median:.3} ms of 0.1 ms (median of {})", locks.len());
     assert!(median < 1.0, "0.1 ms is what is asked, tenfold is allowed: {locks:?}");
     rig.assert_clean();
 }
