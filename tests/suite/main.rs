@@ -5,6 +5,7 @@ mod attacks;
 mod child;
 mod codes;
 mod cost;
+mod engines;
 mod guests;
 mod kills;
 mod model;
