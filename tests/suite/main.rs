@@ -4,6 +4,7 @@
 mod attacks;
 mod child;
 mod codes;
+mod contained;
 mod cost;
 mod engines;
 mod guests;
