@@ -1,6 +1,6 @@
 # sandport's commands. On a fresh Debian machine with Rust and make, each does its own set-up.
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz soak
+.PHONY: help build demo test fuzz soak bench
 
 help: ## what there is
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | expand -t 16
@@ -22,3 +22,10 @@ fuzz: ## the property tests for a minute each, or SANDPORT_FUZZ_SECONDS
 soak: ## ten minutes of everything at random, with processes killed
 	scripts/setup test
 	scripts/soak
+
+bench: ## sandport beside the bare Engine API and the docker command line
+	scripts/setup image
+	bindings/python/setup
+	cargo build --locked --release
+	SANDPORT_LIBRARY=$(CURDIR)/target/release/libsandport.so PYTHONPATH=bindings/python \
+		target/python/bin/python benches/bench.py
