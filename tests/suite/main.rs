@@ -7,6 +7,7 @@ mod codes;
 mod contained;
 mod cost;
 mod engines;
+mod failures;
 mod guests;
 mod kills;
 mod model;

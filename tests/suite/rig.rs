@@ -265,6 +265,13 @@ fn endpoint() -> Option<String> {
     std::env::var("SANDPORT_TEST_ENDPOINT").ok()
 }
 
+/// The socket of the engine under test.
+pub fn engine_socket() -> PathBuf {
+    let endpoint = endpoint().or_else(|| std::env::var("DOCKER_HOST").ok());
+    let endpoint = endpoint.unwrap_or_else(|| "unix:///var/run/docker.sock".to_owned());
+    endpoint.strip_prefix("unix://").expect("these tests stand between an engine's Unix socket and us").into()
+}
+
 /// The `docker` command on the engine under test, as the test's other eye: Podman's socket speaks with it too.
 pub fn docker(arguments: &[&str]) -> String {
     docker_try(arguments)

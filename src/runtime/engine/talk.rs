@@ -259,6 +259,7 @@ impl Talk {
             }
             Failure::TooLarge { limit } => {
                 Error::new(Code::RuntimeFailed, format!("the engine's answer is larger than {limit} bytes"))
+                    .with_hint("check that the endpoint is a container engine's")
             }
         };
         self.named(error.in_phase(phase))
