@@ -53,7 +53,9 @@ fn link() {
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
         // Folds functions of the same code into one, a sixth of the library. Only LLD can, which Rust links with here.
         let target = env::var("TARGET").unwrap_or_default();
-        if env::var("PROFILE").is_ok_and(|profile| profile == "release") && target == "x86_64-unknown-linux-gnu" {
+        if env::var("PROFILE").is_ok_and(|profile| profile == "release")
+            && target == "x86_64-unknown-linux-gnu"
+        {
             println!("cargo:rustc-cdylib-link-arg=-Wl,--icf=all");
         }
         // cargo-c, which the feature stands for, sets a versioned name by itself.
