@@ -26,6 +26,6 @@ soak: ## ten minutes of everything at random, with processes killed
 bench: ## sandport beside the bare Engine API and the docker command line
 	scripts/setup image
 	bindings/python/setup
-	cargo build --locked --release
+	cargo rustc --locked --release --lib --crate-type cdylib
 	SANDPORT_LIBRARY=$(CURDIR)/target/release/libsandport.so PYTHONPATH=bindings/python \
 		target/python/bin/python benches/bench.py

@@ -51,13 +51,6 @@ fn link() {
     if linux {
         // Node and others unload a library while its threads run; so it stays.
         println!("cargo:rustc-cdylib-link-arg=-Wl,-z,nodelete");
-        // Folds functions of the same code into one, a sixth of the library. Only LLD can, which Rust links with here.
-        let target = env::var("TARGET").unwrap_or_default();
-        if env::var("PROFILE").is_ok_and(|profile| profile == "release")
-            && target == "x86_64-unknown-linux-gnu"
-        {
-            println!("cargo:rustc-cdylib-link-arg=-Wl,--icf=all");
-        }
         // cargo-c, which the feature stands for, sets a versioned name by itself.
         if env::var_os("CARGO_FEATURE_CAPI").is_none() {
             println!("cargo:rustc-cdylib-link-arg=-Wl,-soname,libsandport.so.0");

@@ -170,6 +170,9 @@ fn assert_typed(what: &str, error: &Value) {
 
 const SECONDS: u64 = 2;
 
+/// One call of a backend.
+type Asking<'a> = &'a dyn Fn(&Backend) -> Result<Value, Value>;
+
 #[test]
 fn an_engine_that_answers_ill_ends_every_call_in_time_and_is_never_believed() {
     let rig = Rig::new();
@@ -178,7 +181,7 @@ fn an_engine_that_answers_ill_ends_every_call_in_time_and_is_never_believed() {
     let info = backend.create(json!({"sandbox_id": "a"})).unwrap();
     for way in ILL {
         proxy.set(way);
-        let calls: [(&str, &dyn Fn(&Backend) -> Result<Value, Value>); 5] = [
+        let calls: [(&str, Asking<'_>); 5] = [
             ("is_alive", &|backend| backend.is_alive(json!({"sandbox": info})).map(Value::from)),
             ("discover", &|backend| backend.discover(json!({"sandbox_id": "a"}))),
             ("list", &|backend| backend.list().map(Value::from)),
