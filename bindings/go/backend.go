@@ -97,9 +97,6 @@ func OpenLibrary(ctx context.Context, path string, config Object) (*Backend, err
 	done := make(chan result, 1)
 	go func() {
 		backend, err := open(native, string(text))
-		if err == nil && ctx.Err() != nil {
-			backend.Close()
-		}
 		done <- result{backend, err}
 	}()
 	select {
@@ -110,7 +107,12 @@ func OpenLibrary(ctx context.Context, path string, config Object) (*Backend, err
 		}
 		return got.backend, got.err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx) // a backend that still opens is closed by its goroutine
+		go func() { // what still opens is closed when it has
+			if got := <-done; got.err == nil {
+				got.backend.Close()
+			}
+		}()
+		return nil, context.Cause(ctx)
 	}
 }
 
@@ -202,6 +204,9 @@ func (b *Backend) Call(ctx context.Context, operation string, request, answer an
 	text, err := json.Marshal(request)
 	if err != nil {
 		return err
+	}
+	if string(text) == "null" { // a nil map asks for nothing special
+		text = []byte("{}")
 	}
 	c := b.core
 	c.lock.Lock() // held over the start, since a result may come before it returns

@@ -1,5 +1,5 @@
 module sandport.dev/sandport
 
-go 1.26.8
+go 1.25.0
 
 require github.com/ebitengine/purego v0.11.3
