@@ -270,3 +270,60 @@ fn a_child_that_is_just_being_started_is_not_taken_for_a_peer() {
     let _lease = home.lease(&soon(), "box").unwrap();
     assert!(home.lease_alone_within("box", Duration::from_millis(5)).unwrap().is_none());
 }
+
+/// A small file system of the test's own; gone with it. Needs root, as the whole test run does.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn new(scratch: &Scratch, options: &str) -> Mounted {
+        let path = scratch.0.join("mounted");
+        std::fs::create_dir_all(&path).unwrap();
+        let mount = ["-t", "tmpfs", "-o", options, "tmpfs", path.to_str().unwrap()];
+        assert!(Command::new("mount").args(mount).status().unwrap().success(), "mounting needs root");
+        Mounted(path)
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_with_the_fix_and_never_taken_for_a_free_lock() {
+    let scratch = Scratch::new();
+    // Room for the directory's own files and no more.
+    let mounted = Mounted::new(&scratch, "size=1m,nr_inodes=16,mode=0700");
+    let state = StateDir::open(Some(&mounted.0.join("state"))).unwrap();
+    let home = state.home("engine").unwrap();
+    let mut fillers = 0;
+    while std::fs::write(mounted.0.join(format!("filler{fillers}")), "").is_ok() {
+        fillers += 1;
+    }
+    for error in [home.hold_name(&soon(), "box").unwrap_err(), home.lease(&soon(), "box").unwrap_err()] {
+        assert!(error.hint().contains("disk is full"), "{error}");
+        assert!(error.is_retryable());
+    }
+    assert!(state.ports().try_lock(1234).is_err(), "it is not known to be free");
+    for filler in 0..fillers {
+        std::fs::remove_file(mounted.0.join(format!("filler{filler}"))).unwrap();
+    }
+    assert!(home.hold_name(&soon(), "box").is_ok(), "and it works again by itself");
+}
+
+#[test]
+fn a_read_only_place_and_another_users_are_refused_with_the_fix() {
+    let scratch = Scratch::new();
+    let mounted = Mounted::new(&scratch, "size=64k,ro");
+    let error = StateDir::open(Some(&mounted.0.join("state"))).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.hint().contains("may write"), "{error}");
+
+    let theirs = scratch.0.join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    std::os::unix::fs::chown(&theirs, Some(65534), None).unwrap();
+    let error = StateDir::open(Some(&theirs)).unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument);
+    assert!(error.message().contains("another user"), "{error}");
+}

@@ -12,6 +12,7 @@ mod guests;
 mod kills;
 mod model;
 mod processes;
+mod registry;
 mod rig;
 mod rows;
 mod soak;

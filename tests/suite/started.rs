@@ -8,15 +8,15 @@ use serde_json::{Value, json};
 
 use crate::rig::{Backend, IMAGE, Rig, capi, docker, eventually, heavy, outcome};
 
-const CREATE: u32 = 1;
+pub const CREATE: u32 = 1;
 const DESTROY: u32 = 2;
 const TIMEOUT: i32 = 11;
 
 /// A call that was started without a queue; closed when it is dropped.
-struct Started(u64);
+pub struct Started(u64);
 
 impl Started {
-    fn new(backend: &Backend, operation: u32, request: &Value) -> Started {
+    pub fn new(backend: &Backend, operation: u32, request: &Value) -> Started {
         let text = CString::new(request.to_string()).unwrap();
         let (mut call, mut response) = (0, ptr::null_mut());
         // SAFETY: valid pointers for the time of the call.
@@ -34,11 +34,11 @@ impl Started {
         Started(call)
     }
 
-    fn cancel(&self) {
+    pub fn cancel(&self) {
         assert_eq!(capi::sandport_call_cancel(self.0), 0);
     }
 
-    fn progress(&self) -> Value {
+    pub fn progress(&self) -> Value {
         let mut response = ptr::null_mut();
         // SAFETY: valid pointers for the time of the call.
         let status = unsafe { capi::sandport_call_progress(self.0, &raw mut response) };
@@ -59,7 +59,7 @@ impl Started {
         Some(outcome(status, response))
     }
 
-    fn result(&self) -> Result<Value, Value> {
+    pub fn result(&self) -> Result<Value, Value> {
         self.wait(60_000).expect("it ends within a minute")
     }
 }
