@@ -1,4 +1,18 @@
 //! Sandbox containers for any program, on the machine it runs on.
+//!
+//! A [`Backend`] is one opened configuration. It makes sandboxes, finds those that any process made, sends them HTTP
+//! requests and ends them; each call takes a [`Call`], which another thread can cancel and ask how far it is. Requests
+//! and answers are the JSON of `docs/api.md`; an [`Error`] has a stable [`Code`] and says what to do next. Every
+//! function may be called from any thread and blocks until it is done.
+//!
+//! C programs use the functions of [`capi`] through `include/sandport.h`.
+//!
+//! # Where to read
+//! Start with `backend/`, which reads like the story of the mission: create, discover, request, release, reap, destroy.
+//! It stands on `locks/` and `ports.rs` (what processes share), `runtime/` (Docker, Podman, Apple's `container` behind
+//! one trait), `readiness.rs` and `request.rs` (talking to a sandbox) and `http/` (the one client). `config/`,
+//! `operation/`, `sandbox/` and `mounts/` turn JSON into checked types. `guest/` and `capi/` stand on the backend;
+//! nothing imports `capi`.
 #![deny(unsafe_op_in_unsafe_fn)]
 #![warn(missing_docs)]
 
