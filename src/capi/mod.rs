@@ -4,7 +4,7 @@
 //! on a thread of the library; `started`, `turns` and `queue` are how that works, without a word of C. `handles` is
 //! the table behind every number, `fork` what a forked child sees of it, `text` the strings that cross the border.
 //!
-//! Each exported function runs inside [`respond`] or [`plain`]: a panic becomes `INTERNAL`, the answer is written on
+//! Each exported function runs inside `respond` or `plain`: a panic becomes `INTERNAL`, the answer is written on
 //! every path. Its other out-parameters are written before anything can fail.
 // The exported functions' comments are the header's: they speak of pointers and JSON as C programmers read them.
 #![allow(clippy::missing_safety_doc, rustdoc::broken_intra_doc_links)]
