@@ -35,6 +35,16 @@ struct Present {
     made: Option<Making>,
 }
 
+impl Present {
+    /// Takes back what this call made, while the name is still held; what was adopted stays as it is.
+    fn give_up(&self, session: &Session, call: &Call, plan: &Plan, error: Error) -> Error {
+        match self.made {
+            Some(_) => undo(session, call, plan, &self.container.id, Refusal::Failed(error)).into_error(),
+            None => error,
+        }
+    }
+}
+
 struct Making {
     watch: Option<Box<dyn Watch>>,
     warnings: Vec<String>,
@@ -70,7 +80,10 @@ pub(super) fn ensure(session: &Session, call: &Call, plan: &Plan) -> Result<Sand
         let mut tenure = Tenure::take(session, call, &plan.name)?;
         match look_or_make(session, call, plan, &mut tenure, pulled, &mut timings) {
             Ok(Step::Present(present)) => {
-                tenure.mark_used()?;
+                if let Err(error) = tenure.mark_used() {
+                    tenure.forget();
+                    return Err(present.give_up(session, call, plan, error));
+                }
                 drop(name);
                 checkpoint("create:unlocked");
                 match settle(session, call, plan, *present, tenure, &mut timings)? {
@@ -284,14 +297,7 @@ fn undo(session: &Session, call: &Call, plan: &Plan, id: &str, refusal: Refusal)
         return refusal;
     };
     say_residue(call, plan, left);
-    let tell = |error: Error| error.with_detail("residue", id);
-    match refusal {
-        Refusal::NameInUse(error) => Refusal::NameInUse(tell(error)),
-        Refusal::NoImage(error) => Refusal::NoImage(tell(error)),
-        Refusal::PortInUse(error) => Refusal::PortInUse(tell(error)),
-        Refusal::Gone(error) => Refusal::Gone(tell(error)),
-        Refusal::Failed(error) => Refusal::Failed(tell(error)),
-    }
+    refusal.map(|error| error.with_detail("residue", id))
 }
 
 /// Waits, with no lock held, until the sandbox answers.

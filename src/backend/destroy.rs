@@ -9,7 +9,7 @@ use super::trial::checkpoint;
 use crate::call::Call;
 use crate::error::{Phase, Result};
 use crate::operation::Target;
-use crate::runtime::{Container, State};
+use crate::runtime::Container;
 
 /// Ends a sandbox, although peers may use it. False where there was none.
 pub(super) fn destroy(
@@ -68,21 +68,4 @@ fn stop_stranger(session: &Session, call: &Call, found: &Container, stop_timeout
         session.wait_gone(call, &found.id, stop_timeout + GOING)?;
     }
     Ok(stopped)
-}
-
-/// Whether the engine says that the sandbox runs: one inspect, no HTTP.
-pub(super) fn is_alive(session: &Session, call: &Call, target: &Target) -> Result<bool> {
-    call.enter(Phase::Inspect);
-    let call = session.bounded(call).within(Duration::from_secs(5));
-    let found = session.find(&call, &session.name_of(target), target.container_id.as_deref())?;
-    found.map_or(Ok(false), |found| {
-        session.bond(&found, &target.sandbox_id)?;
-        Ok(matches!(found.state, State::Running | State::Paused | State::Stopping))
-    })
-}
-
-/// Gives a sandbox back: this backend no longer uses it. False where it did not.
-pub(super) fn release(session: &Session, target: &Target) -> Result<bool> {
-    let name = session.name_of(target);
-    Ok(session.give_up(&name, target.container_id.as_deref()))
 }

@@ -1,4 +1,5 @@
-//! Finding a sandbox that any process made: leased before the look, and returned only when it answers.
+//! Finding a sandbox that any process made: leased before the look, and returned only when it answers. And the
+//! cheaper question whether it is alive.
 
 use std::time::{Duration, Instant};
 
@@ -47,7 +48,10 @@ pub(super) fn discover(
             return other.map(|_| None);
         }
     }
-    tenure.mark_used()?;
+    if let Err(error) = tenure.mark_used() {
+        tenure.forget();
+        return Err(error);
+    }
     let mut info = session.describe(&container, &bond, &target.sandbox_id);
     info.auth = session.auth(key.as_deref());
     info.leased = Some(tenure.is_seen_by(&bond));
@@ -95,4 +99,14 @@ fn look(
 pub(super) fn not_found() -> Error {
     Error::new(Code::NotFound, "there is no such sandbox running")
         .with_hint("create it first, or ask sandport_list which ones are there")
+}
+
+/// Whether the engine says that the sandbox runs: one inspect, no HTTP.
+pub(super) fn is_alive(session: &Session, call: &Call, target: &Target) -> Result<bool> {
+    call.enter(Phase::Inspect);
+    let found = session.find(call, &session.name_of(target), target.container_id.as_deref())?;
+    found.map_or(Ok(false), |found| {
+        session.bond(&found, &target.sandbox_id)?;
+        Ok(found.state.is_alive())
+    })
 }

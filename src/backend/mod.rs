@@ -121,7 +121,7 @@ impl Backend {
     /// Whether a sandbox runs, as the engine says it.
     pub(crate) fn is_alive(&self, call: &Call, target: &Target) -> Result<bool> {
         let call = call.within(self.0.config.call_timeout.min(Duration::from_secs(5)));
-        self.with(&call, |session| destroy::is_alive(session, &call, target))
+        self.with(&call, |session| discover::is_alive(session, &call, target))
     }
 
     /// All running sandboxes of the config's prefix.
@@ -136,7 +136,9 @@ impl Backend {
 
     /// Says that this backend no longer uses a sandbox, which lives on. False where it did not use it.
     pub(crate) fn release(&self, call: &Call, target: &Target) -> Result<bool> {
-        self.with(call, |session| destroy::release(session, target))
+        self.with(call, |session| {
+            Ok(session.give_up(&session.name_of(target), target.container_id.as_deref()))
+        })
     }
 
     /// Removes sandboxes that nobody has used for a time: `{reaped, kept}`.

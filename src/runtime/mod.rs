@@ -153,8 +153,18 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// The same refusal, of which more is told.
+    pub fn map(self, tell: impl FnOnce(Error) -> Error) -> Refusal {
+        match self {
+            Refusal::NameInUse(error) => Refusal::NameInUse(tell(error)),
+            Refusal::NoImage(error) => Refusal::NoImage(tell(error)),
+            Refusal::PortInUse(error) => Refusal::PortInUse(tell(error)),
+            Refusal::Gone(error) => Refusal::Gone(tell(error)),
+            Refusal::Failed(error) => Refusal::Failed(tell(error)),
+        }
+    }
+
     /// The error that it is when nobody can cure it.
-    #[cfg(test)]
     pub fn into_error(self) -> Error {
         match self {
             Refusal::NameInUse(error)

@@ -1,60 +1,18 @@
 //! Every status code, reached by something that really goes wrong; what the caller is told, and that nothing is left.
 
-use std::ffi::CString;
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::ptr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::rig::{Backend, IMAGE, Rig, capi, docker, eventually, outcome};
+use crate::rig::{Backend, IMAGE, Rig, docker, eventually};
+use crate::started::{CREATE, Started};
 
 const DYING: &str = "SANDPORT_TEST_NO_THREAD";
-
-/// A started call.
-struct Started(u64);
-
-impl Started {
-    fn new(backend: &Backend, operation: u32, request: &Value) -> Result<Started, Value> {
-        let text = CString::new(request.to_string()).unwrap();
-        let (mut call, mut response) = (0, ptr::null_mut());
-        // SAFETY: valid pointers for the time of the call.
-        let status = unsafe {
-            capi::sandport_call_start(
-                backend.0,
-                0,
-                operation,
-                text.as_ptr(),
-                &raw mut call,
-                &raw mut response,
-            )
-        };
-        outcome(status, response).map(|_| Started(call))
-    }
-
-    fn phase(&self) -> String {
-        let mut response = ptr::null_mut();
-        // SAFETY: a valid pointer.
-        let status = unsafe { capi::sandport_call_progress(self.0, &raw mut response) };
-        outcome(status, response).unwrap()["phase"].as_str().unwrap().to_owned()
-    }
-
-    fn cancel(&self) {
-        assert_eq!(capi::sandport_call_cancel(self.0), 0);
-    }
-
-    fn wait(self) -> Result<Value, Value> {
-        let (mut status, mut response) = (-1, ptr::null_mut());
-        // SAFETY: valid pointers for the time of the call.
-        let asked = unsafe { capi::sandport_call_wait(self.0, 60_000, &raw mut status, &raw mut response) };
-        assert_eq!(asked, 0, "it ends within a minute");
-        outcome(status, response)
-    }
-}
 
 /// Something in an engine's place that treats each connection in its own way, until the test's process ends.
 fn pretended(rig: &Rig, name: &str, treat: fn(std::os::unix::net::UnixStream)) -> String {
@@ -224,11 +182,11 @@ fn a_cancelled_create_ends_at_once_and_leaves_nothing() {
     let rig = Rig::new();
     let backend = rig.open();
     let request = json!({"sandbox_id": "a", "environment": {"SANDBOX_NEVER_ANSWER": "1"}});
-    let call = Started::new(&backend, 1, &request).unwrap();
-    eventually("it waits for the sandbox's answer", || call.phase() == "ready");
+    let call = Started::new(&backend, CREATE, &request);
+    eventually("it waits for the sandbox's answer", || call.progress()["phase"] == "ready");
     assert_eq!(rig.containers(), [rig.name("a")]);
     call.cancel();
-    let error = call.wait().unwrap_err();
+    let error = call.result().unwrap_err();
     assert_eq!((word(&error), error["phase"].clone()), ("cancelled", json!("ready")));
     assert!(rig.containers().is_empty(), "nothing that it made remains");
     rig.assert_clean();
@@ -282,7 +240,7 @@ fn the_process_without_threads() {
         if let Some(limit) = limit {
             limit_memory(limit);
         }
-        let started = Started::new(&backend, 5, &json!({}));
+        let started = Started::begin(&backend, 5, &json!({}));
         limit_memory(libc::RLIM_INFINITY);
         started
     };
@@ -291,7 +249,7 @@ fn the_process_without_threads() {
         std::fs::read_to_string("/proc/self/statm").unwrap().split(' ').next().unwrap().parse().unwrap();
     let error = list(Some(pages * 4096 + 512 * 1024)).err().expect("no thread fits");
     assert_eq!((word(&error), error["retryable"].clone()), ("internal", json!(true)));
-    assert_eq!(list(None).unwrap().wait().unwrap()["sandboxes"], json!([]));
+    assert_eq!(list(None).unwrap().result().unwrap()["sandboxes"], json!([]));
     println!("no thread, as it should be");
 }
 
@@ -299,4 +257,41 @@ fn limit_memory(bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: a valid limit for this process.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+}
+
+/// A small file system, unmounted with the value. Needs root, as the whole test run does.
+struct Mounted(PathBuf);
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(&self.0).status().ok();
+    }
+}
+
+#[test]
+fn a_create_whose_lease_cannot_be_written_takes_back_what_it_made() {
+    let rig = Rig::new();
+    let place = Mounted(rig.folder().join("small"));
+    std::fs::create_dir(&place.0).unwrap();
+    let mount = ["-t", "tmpfs", "-o", "size=64k,mode=0700", "tmpfs", place.0.to_str().unwrap()];
+    assert!(Command::new("mount").args(mount).status().unwrap().success(), "mounting needs root");
+    let backend = rig.open_with(json!({"state_dir": place.0.join("state")}));
+    backend.list().unwrap(); // the directory's own files are made by now
+    // Files can still be made on the full disk, and not written.
+    let mut filler = std::fs::File::create(place.0.join("filler")).unwrap();
+    while filler.write_all(&[0; 1024]).is_ok() {}
+    let error = backend.create(json!({"sandbox_id": "a"})).unwrap_err();
+    assert_eq!(
+        (error["code"].as_str(), error["retryable"].as_bool()),
+        (Some("internal"), Some(true)),
+        "{error}"
+    );
+    assert!(error["hint"].as_str().unwrap().contains("disk is full"), "{error}");
+    assert_eq!(rig.containers(), Vec::<String>::new(), "nothing of it is left when it is told");
+    drop(filler);
+    std::fs::remove_file(place.0.join("filler")).unwrap();
+    assert_eq!(backend.create(json!({"sandbox_id": "a"})).unwrap()["created"], true);
+    assert!(backend.destroy(json!({"sandbox_id": "a"})).unwrap());
+    drop(backend);
+    rig.assert_clean();
 }

@@ -17,6 +17,11 @@ pub struct Started(u64);
 
 impl Started {
     pub fn new(backend: &Backend, operation: u32, request: &Value) -> Started {
+        Started::begin(backend, operation, request).unwrap()
+    }
+
+    /// The same, where even the start may fail.
+    pub fn begin(backend: &Backend, operation: u32, request: &Value) -> Result<Started, Value> {
         let text = CString::new(request.to_string()).unwrap();
         let (mut call, mut response) = (0, ptr::null_mut());
         // SAFETY: valid pointers for the time of the call.
@@ -30,8 +35,7 @@ impl Started {
                 &raw mut response,
             )
         };
-        outcome(status, response).unwrap();
-        Started(call)
+        outcome(status, response).map(|_| Started(call))
     }
 
     pub fn cancel(&self) {
