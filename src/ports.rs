@@ -243,10 +243,26 @@ mod tests {
 
     const LOOPBACK: Option<IpAddr> = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
-    fn state(name: &str) -> StateDir {
+    /// A state directory of the test's own, gone with it.
+    struct Scratch(StateDir);
+
+    impl Deref for Scratch {
+        type Target = StateDir;
+
+        fn deref(&self) -> &StateDir {
+            &self.0
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(self.path());
+        }
+    }
+
+    fn state(name: &str) -> Scratch {
         let path = std::env::temp_dir().join(format!("sandport-ports-{name}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        StateDir::open(Some(&path)).unwrap()
+        Scratch(StateDir::open(Some(&path)).unwrap())
     }
 
     #[test]

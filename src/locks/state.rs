@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use super::descriptor::{Descriptor, epoch};
+use super::descriptor::{Descriptor, epoch, without_fork};
 use super::file::{Folder, Locked, Mode, trouble};
 use super::home::Home;
 use super::sys;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 pub(crate) struct StateDir(Arc<Inner>);
 
 #[derive(Debug)]
-struct Inner {
+pub(super) struct Inner {
     /// Also holds a shared lock on the folder itself, which keeps cleaners of temporary folders out.
     root: Folder,
     ports: PortLocks,
@@ -41,24 +41,35 @@ impl PortLocks {
 
 /// Directories that are open in this process, so that the same one is opened and tested once.
 static OPEN: Mutex<Option<(u64, Known)>> = Mutex::new(None);
-type Known = HashMap<PathBuf, Weak<Inner>>;
+pub(super) type Known = HashMap<PathBuf, Weak<Inner>>;
+
+/// Looks at the open directories for a moment in which no fork comes; a child starts with none.
+pub(super) fn with_open<T>(look: impl FnOnce(&mut Known) -> T) -> T {
+    let now = epoch();
+    let _whole = without_fork();
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let (of, known) = open.get_or_insert_with(|| (now, HashMap::new()));
+    if *of != now {
+        (*of, *known) = (now, HashMap::new());
+    }
+    look(known)
+}
 
 impl StateDir {
     /// Opens the configured one, else that of the environment.
     pub fn open(configured: Option<&Path>) -> Result<StateDir> {
         let path = configured.map_or_else(default_path, Path::to_path_buf);
         let path = std::path::absolute(&path).map_err(|error| trouble(&error, &path))?;
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let (of, known) = open.get_or_insert_with(|| (epoch(), HashMap::new()));
-        if *of != epoch() {
-            (*of, *known) = (epoch(), HashMap::new());
-        }
-        if let Some(inner) = known.get(&path).and_then(Weak::upgrade).filter(|inner| inner.is_at(&path)) {
+        let known = with_open(|open| open.get(&path).and_then(Weak::upgrade));
+        if let Some(inner) = known.filter(|inner| inner.is_at(&path)) {
             return Ok(StateDir(inner));
         }
+        // Two that open it at once have one each, which lock the same files.
         let inner = Arc::new(Inner::open(&path)?);
-        known.retain(|_, inner| inner.strong_count() > 0);
-        known.insert(path, Arc::downgrade(&inner));
+        with_open(|open| {
+            open.retain(|_, inner| inner.strong_count() > 0);
+            open.insert(path, Arc::downgrade(&inner));
+        });
         Ok(StateDir(inner))
     }
 

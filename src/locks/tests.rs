@@ -327,3 +327,41 @@ fn a_read_only_place_and_another_users_are_refused_with_the_fix() {
     assert_eq!(error.code(), Code::InvalidArgument);
     assert!(error.message().contains("another user"), "{error}");
 }
+
+#[test]
+#[allow(unsafe_code)]
+fn a_child_that_is_forked_while_directories_are_opened_can_open_its_own() {
+    let scratch = Scratch::new();
+    let path = scratch.state().path().to_owned();
+    let busy = std::sync::atomic::AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while busy.load(Ordering::Relaxed) {
+                    drop(StateDir::open(Some(&path)).unwrap());
+                }
+            });
+        }
+        let mut ends = Vec::new();
+        for _ in 0..100 {
+            // SAFETY: the child looks at the table of open directories and ends; where it hangs the alarm ends it.
+            match unsafe { libc::fork() } {
+                0 => unsafe {
+                    libc::alarm(5);
+                    let none = state::with_open(|open| open.is_empty());
+                    libc::_exit(i32::from(!none));
+                },
+                child => {
+                    let mut status = -1;
+                    // SAFETY: a system call on our child.
+                    ends.push((unsafe { libc::waitpid(child, &raw mut status, 0) } == child, status));
+                    if status != 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        busy.store(false, Ordering::Relaxed);
+        assert_eq!(ends, [(true, 0); 100], "a child hung, or found a directory of its parent's");
+    });
+}
